@@ -301,6 +301,8 @@ export class BlobScanner {
 
   /** Returns: negative if the window does not hold the header. Throws: as `locate`. */
   #headerAt(offset: number): PackedHeader {
+    // Comparing an object would run its code.
+    if (typeof offset !== 'number') checkCount('offset of a blob', offset);
     const { bounds } = this.#reader;
     const header = locateBlob(this.#window, offset, Number.POSITIVE_INFINITY, bounds);
     if (header === DAMAGED) throw blobError(this.#window, { offset }, bounds);

@@ -6,7 +6,7 @@
  */
 import { assert } from '../assert.ts';
 import { copyBytes, ViewedBytes } from '../byte-words.ts';
-import { checkBytes } from '../check-options.ts';
+import { checkBytes, checkMethod } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import { scanZstdFrame } from '../zstd/frame.ts';
 import {
@@ -44,6 +44,7 @@ export class BlobWriter {
 
   /** @param out may also be used directly, for example for padding; the caller finishes it */
   constructor(out: BufferedWriter) {
+    checkMethod('buffered writer', out, 'claim');
     this.#out = out;
   }
 

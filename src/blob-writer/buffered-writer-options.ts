@@ -14,7 +14,7 @@ export interface BufferedWriterOptions {
   readonly startOffset?: number | undefined;
   /** Bytes of each buffer, 1 to 1 GiB; default 1 MiB. */
   readonly bufferSize?: number | undefined;
-  /** Number of buffers; at least 2, the default. */
+  /** Number of buffers, 2 to 1,024; default 2. */
   readonly bufferCount?: number | undefined;
   /**
    * Syncs the data whenever at least this many bytes have been written since the last sync, in the
@@ -57,6 +57,8 @@ export function checkWaiting(what: string, actual: number, path?: string): void 
 /** Maximum size of a buffer, and of the zeros that one `pad` appends. */
 const MAXIMUM_ARRAY_SIZE = 1024 * 1024 * 1024;
 
+const MAXIMUM_BUFFER_COUNT = 1024;
+
 const OPTIONS: KnownOptions<BufferedWriterOptions> = {
   startOffset: true,
   bufferSize: true,
@@ -71,7 +73,7 @@ export function checkOptions(options: BufferedWriterOptions): void {
   checkNames(options, OPTIONS);
   const { startOffset, bufferSize, bufferCount, syncEvery, signal } = options;
   checkCount('buffer size', bufferSize, { from: 1, to: MAXIMUM_ARRAY_SIZE });
-  checkCount('number of buffers', bufferCount, { from: 2 });
+  checkCount('number of buffers', bufferCount, { from: 2, to: MAXIMUM_BUFFER_COUNT });
   checkCount('start offset', startOffset);
   if (syncEvery !== undefined) checkCount('bytes between syncs', syncEvery, { from: 1 });
   checkSignal(signal);

@@ -6,6 +6,7 @@ import {
   checkCount,
   checkFunction,
   checkLimit,
+  checkMethod,
   checkObject,
   checkOneOf,
   checkText,
@@ -168,26 +169,33 @@ export interface ReadableHandle {
  * Makes a source of a `FileHandle` with its present size. The caller closes the handle.
  *
  * @param path used in error messages
- * @throws `io` with the handle's error as cause
+ * @throws `io` with the handle's error as cause; `invalid-input`
  */
 export async function handleSource(handle: ReadableHandle, path?: string): Promise<ByteSource> {
-  const failingAs = async <T>(action: string, operation: () => Promise<T>): Promise<T> => {
+  for (const method of ['stat', 'read']) checkMethod('handle', handle, method);
+  const resultOf = async <T extends object>(action: string, call: () => Promise<T>): Promise<T> => {
     try {
-      return await operation();
+      const result = await call();
+      checkObject(`what the handle returned to ${action}`, result);
+      return result;
     } catch (error) {
       throw fromNodeError(action, path, error);
     }
   };
-  const { size } = await failingAs('look up file', () => handle.stat());
-  return {
+  const { size } = await resultOf('look up file', () => handle.stat());
+  const source = {
     size,
     path,
     maximumGap: MAXIMUM_GAP_OF_FILE,
-    read: async (target, offset) => {
-      const reading = () => handle.read(target, 0, target.length, offset);
-      return (await failingAs('read file', reading)).bytesRead;
+    read: async (target: Uint8Array, offset: number) => {
+      const { bytesRead } = await resultOf('read file', () =>
+        handle.read(target, 0, target.length, offset),
+      );
+      return bytesRead;
     },
   };
+  checkSource(source);
+  return source;
 }
 
 /** Maximum number of reads in flight; others wait. */

@@ -198,6 +198,7 @@ const WIDE_FIELD2_BYTES = [0xff, 0x22];
  */
 export function fitsPageserver(keys: Uint8Array, at = 0): boolean {
   if (!isBytes(keys)) checkKey(keys);
+  if (typeof at !== 'number') checkCount('index of a key', at);
   if ((keys[at] as number) > 0x7f) return false;
   return (keys[at + 1] === 0 && keys[at + 2] === 0) || hasWideField2(keys, at);
 }

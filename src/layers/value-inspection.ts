@@ -2,7 +2,8 @@
  * A caller's own check of the values of a layer while it is verified, for something that is not part
  * of the format, such as the checksum of a Postgres page.
  */
-import type { StorageError } from '../errors.ts';
+import { isStorageError, StorageError } from '../errors.ts';
+import { valueText } from '../printable.ts';
 import type { Findings } from './findings.ts';
 import type { Key } from './key.ts';
 import type { EntryBatch } from './layer-file/entry-batch.ts';
@@ -34,6 +35,14 @@ export function inspectBatch(
     const offset = batch.offsets[index] as number;
     const [key, lsn, bytes] = [batch.key(index), batch.lsn(index), batch.bytes(index)];
     const error = inspect({ kind, key, lsn, offset, bytes });
-    if (error !== undefined) findings.add(error, offset);
+    if (error === undefined) continue;
+    if (!isStorageError(error)) throw noFinding(error);
+    findings.add(error, offset);
   }
+}
+
+function noFinding(actual: unknown): StorageError {
+  const expected = 'a StorageError or undefined';
+  const what = 'result of inspectValue';
+  return new StorageError('invalid-input', { what, expected, actual: valueText(actual) });
 }

@@ -6,9 +6,9 @@
  */
 import { createHash } from 'node:crypto';
 import type { ByteSource } from '../blob-writer/byte-source.ts';
-import { checkCount } from '../check-options.ts';
+import { checkCount, type KnownOptions } from '../check-options.ts';
 import type { StorageErrorCode } from '../errors.ts';
-import type { OnProgress } from '../progress.ts';
+import { type OnProgress, tellProgress } from '../progress.ts';
 import { BLOCK_SIZE, blocksFor } from '../virtual-file/block.ts';
 import { type FlippedBit, locateFlippedBit } from './flipped-bit.ts';
 import { checkFileManifest, type FileManifest, formatChecksum } from './manifest-format.ts';
@@ -53,6 +53,13 @@ export interface CheckManifestOptions extends FileReadOptions {
   readonly onProgress?: OnProgress | undefined;
 }
 
+const CHECK_OPTIONS: KnownOptions<CheckManifestOptions> = {
+  openFiles: true,
+  signal: true,
+  maximumFindings: true,
+  onProgress: 'function',
+};
+
 const DEFAULT_MAXIMUM_FINDINGS = 1000;
 
 /**
@@ -71,8 +78,7 @@ export async function checkManifest(
   options: CheckManifestOptions = {},
 ): Promise<ManifestReport> {
   checkFileManifest(manifest);
-  const known = { openFiles: true, signal: true, maximumFindings: true, onProgress: true } as const;
-  checkFileOptions(options, known);
+  checkFileOptions(options, CHECK_OPTIONS);
   const { maximumFindings = DEFAULT_MAXIMUM_FINDINGS } = options;
   checkCount('maximumFindings', maximumFindings);
   return withSource(from, options, (source) => checkSource(source, manifest, options));
@@ -108,7 +114,7 @@ async function checkSource(
     }
     hash.update(piece);
     offset += piece.length;
-    onProgress?.(offset, length);
+    tellProgress(onProgress, offset, length);
   }
   const isWhole = size >= manifest.length;
   const isProven = isWhole && !isUnexplained && hash.digest('hex') === manifest.sha256;

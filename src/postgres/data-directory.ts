@@ -11,13 +11,14 @@
  * "shut down in recovery" is not a clean shutdown: it may skip its restartpoint, and then the latest
  * changes are only in the WAL, to be replayed on the next start.
  */
-import { checkObject, checkOpenFiles } from '../check-options.ts';
+import { checkObject, checkOneOf, checkOpenFiles } from '../check-options.ts';
 import { isStorageError, StorageError, withPath } from '../errors.ts';
 import { formatPgLsn } from '../layers/lsn.ts';
 import { pathIn } from '../virtual-file/absolute-path.ts';
 import type { OpenFiles } from '../virtual-file/open-files.ts';
 import { readSmallFile } from '../virtual-file/small-file.ts';
 import {
+  CLUSTER_STATES,
   CONTROL_FILE_PATH,
   CONTROL_FILE_SIZE,
   type ControlFile,
@@ -74,6 +75,7 @@ export async function findUnrest(
   openFiles: OpenFiles,
 ): Promise<StorageError[]> {
   checkObject('control file', control);
+  checkOneOf('state of the control file', control.state, CLUSTER_STATES);
   checkOpenFiles(openFiles);
   const signs: StorageError[] = [];
   for (const [name, remedy] of SIGN_FILES) {

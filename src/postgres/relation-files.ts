@@ -9,7 +9,7 @@
  * and the only link that is followed. Any other link in place of a directory or a relation file is
  * refused, not left out, so that no relation is lost silently.
  */
-import { checkMethod, checkObject } from '../check-options.ts';
+import { checkCount, checkObject, checkText } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import { compareKeys } from '../layers/key.ts';
 import { pathIn } from '../virtual-file/absolute-path.ts';
@@ -97,7 +97,10 @@ export async function findRelationFiles(
   fileSystem: FileSystem,
 ): Promise<RelationFiles> {
   checkObject('layout of the cluster', layout);
-  checkMethod('file system', fileSystem, 'stat');
+  checkText('dataDirectory', layout.dataDirectory);
+  for (const name of ['majorVersion', 'catalogVersion', 'segmentPageCount'] as const) {
+    checkCount(name, layout[name], { from: 1 });
+  }
   return searchRelationFiles(layout, fileSystem, new Objections([]));
 }
 

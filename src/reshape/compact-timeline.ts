@@ -211,7 +211,7 @@ export async function compactTimeline(
   if (inputs.length === 0 && output.layers.size === 0)
     return { ...done, layers: [], indexPath: undefined };
   const layers = await keepLayers(work, isStored);
-  const indexPath = await output.putIndex(index.with({ layers }));
+  const indexPath = await stored.putIndex(index.with({ layers }));
   return { ...done, layers: stored.list, indexPath };
 }
 

@@ -1,6 +1,6 @@
 /** Where the layers and the index of a reshaped timeline go, such as a `TimelineOutput`. */
 
-import { checkMethod, checkText } from '../check-options.ts';
+import { checkMethod, checkObject, checkOneOf, checkText } from '../check-options.ts';
 import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
 import type { IndexPart } from '../timeline/index-part/index-part.ts';
 import type { IndexLayer } from '../timeline/index-part/layer-entry.ts';
@@ -51,9 +51,20 @@ export class StoredLayers {
   }
 
   async add(layer: FinishedLayer): Promise<void> {
-    const { path, state } = await this.#output.putLayer(layer);
+    const result = await this.#output.putLayer(layer);
+    checkObject('result of putLayer', result);
+    const { path, state } = result;
+    checkText('path of a stored layer', path);
+    checkOneOf('state of a stored layer', state, ['written', 'present']);
     const stored = { ...layer, path, state };
     this.list.push(stored);
     await this.#onLayer?.(stored);
+  }
+
+  /** Stores the index of the layers. Returns its path. */
+  async putIndex(index: IndexPart): Promise<string> {
+    const path = await this.#output.putIndex(index);
+    checkText('result of putIndex', path);
+    return path;
   }
 }

@@ -15,6 +15,7 @@ import {
   checkMethod,
   checkOptions,
   checkSignal,
+  checkText,
   type KnownOptions,
 } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
@@ -106,7 +107,8 @@ export async function writeShard(
     if (layer !== undefined) await stored.add(layer);
   }
   const manifestPath = await output.putTenantManifest?.({ stripeSize, offloadedTimelines: [] });
-  const indexPath = await output.putIndex(index.with({ layers: output.layers }));
+  if (manifestPath !== undefined) checkText('result of putTenantManifest', manifestPath);
+  const indexPath = await stored.putIndex(index.with({ layers: output.layers }));
   return { layers: stored.list, droppedEntries, indexPath, manifestPath };
 }
 

@@ -8,11 +8,29 @@ import { checkCount } from '../check-options.ts';
  */
 export type Choose = (n: number) => number;
 
-/** Loses every change that is not durable. */
-export const loseEverything: Choose = () => 0;
+/**
+ * Loses every change that is not durable.
+ *
+ * @throws `invalid-input` unless the number of answers is an integer from 1
+ */
+export const loseEverything: Choose = (n) => {
+  checkAnswers(n);
+  return 0;
+};
 
-/** Loses nothing: what a system leaves that wrote everything back just before it crashed. */
-export const loseNothing: Choose = (n) => n - 1;
+/**
+ * Loses nothing: what a system leaves that wrote everything back just before it crashed.
+ *
+ * @throws `invalid-input` unless the number of answers is an integer from 1
+ */
+export const loseNothing: Choose = (n) => {
+  checkAnswers(n);
+  return n - 1;
+};
+
+function checkAnswers(n: number): void {
+  checkCount('number of answers', n, { from: 1 });
+}
 
 /**
  * A pseudorandom generator (Mulberry32): the same sequence for the same seed everywhere.
@@ -24,6 +42,7 @@ export function seededChoices(seed: number): Choose {
   checkCount('seed', seed, { from: Number.MIN_SAFE_INTEGER });
   let state = seed >>> 0;
   return (n) => {
+    checkAnswers(n);
     state = (state + 0x6d2b_79f5) >>> 0;
     let mixed = Math.imul(state ^ (state >>> 15), state | 1);
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
@@ -44,6 +63,7 @@ export function* everyChoice(): Generator<Choose, void, undefined> {
   for (;;) {
     let position = 0;
     yield (n) => {
+      checkAnswers(n);
       const digit = digits[position] ?? { value: 0, n };
       digits[position] = digit;
       position += 1;

@@ -7,6 +7,7 @@ import type {
   Ownership,
   SyncOpenFile,
 } from '../virtual-file/file-system.ts';
+import { checkOffset, checkOwnership, checkTransfer } from '../virtual-file/file-system-checks.ts';
 import { systemError } from '../virtual-file/system-error.ts';
 import type { FaultAction, FileSystemOperation } from './faults.ts';
 import type { MemoryFile } from './memory-file.ts';
@@ -42,6 +43,7 @@ export class MemoryOpenFile implements SyncOpenFile {
   }
 
   async read(target: Uint8Array, offset: number): Promise<number> {
+    checkTransfer(target, offset, this.path);
     const { limit } = await this.#begin({ kind: 'read', offset, length: target.length });
     if (!this.#context.options.read) throw systemError('read file', this.path, 'EBADF');
     this.#checkDirect('read file', target, offset);
@@ -49,6 +51,7 @@ export class MemoryOpenFile implements SyncOpenFile {
   }
 
   readSync(target: Uint8Array, offset: number): number {
+    checkTransfer(target, offset, this.path);
     this.#throwIfClosed('read');
     const { path } = this;
     const operation = { kind: 'read', path, offset, length: target.length } as const;
@@ -58,6 +61,7 @@ export class MemoryOpenFile implements SyncOpenFile {
   }
 
   async write(source: Uint8Array, offset: number): Promise<number> {
+    checkTransfer(source, offset, this.path);
     const { limit } = await this.#begin({ kind: 'write', offset, length: source.length });
     if (!this.#context.options.write) throw systemError('write file', this.path, 'EBADF');
     this.#checkDirect('write file', source, offset);
@@ -75,12 +79,14 @@ export class MemoryOpenFile implements SyncOpenFile {
   }
 
   async setLength(length: number): Promise<void> {
+    checkOffset(length, this.path);
     await this.#begin({ kind: 'set-length', length });
     if (!this.#context.options.write) throw systemError('set length', this.path, 'EINVAL');
     this.#file.setLength(length);
   }
 
   async setOwnership(ownership: Ownership): Promise<void> {
+    checkOwnership(ownership);
     await this.#begin({ kind: 'set-ownership' });
     this.#context.checkOwner(this.#file.ownership, ownership);
     this.#file.setOwnership(ownership);

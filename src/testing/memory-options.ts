@@ -2,13 +2,13 @@
 import {
   checkChoice,
   checkCount,
-  checkFlag,
   checkLimit,
   checkMode,
   checkOptions,
   type KnownOptions,
 } from '../check-options.ts';
 import type { OpenOptions, Ownership } from '../virtual-file/file-system.ts';
+import { checkOpenOptions } from '../virtual-file/file-system-checks.ts';
 import type { Intercept } from './faults.ts';
 import { BIRTH_TIMES } from './memory-open-file.ts';
 
@@ -66,22 +66,8 @@ export function checkPartialOwnership(ownership: Partial<Ownership>): void {
   if (groupId !== undefined) checkCount('groupId', groupId);
 }
 
-const FLAGS = ['read', 'write', 'create', 'createNew', 'truncate', 'direct'] as const;
-
-const OPEN_OPTIONS: KnownOptions<OpenOptions> = {
-  read: true,
-  write: true,
-  create: true,
-  createNew: true,
-  truncate: true,
-  direct: true,
-  mode: true,
-};
-
 /** What an operation that opens a file says of it. Throws `invalid-input`. */
 export function openMark(options: OpenOptions): { readonly direct?: true } {
-  checkOptions(options, OPEN_OPTIONS);
-  for (const name of FLAGS) checkFlag(name, options[name]);
-  checkMode(options.mode);
+  checkOpenOptions(options);
   return options.direct ? { direct: true } : {};
 }

@@ -119,8 +119,11 @@ const BAD_STATES: readonly LayerState[] = [
 export function isLayerOk(layer: Pick<ReconciledLayer, 'state' | 'findings'>): boolean {
   checkObject('layer', layer);
   const { state, findings } = layer;
+  checkText('state of a layer', state);
   checkIterable('findings', findings);
-  return !BAD_STATES.includes(state) && [...findings].every(({ severity }) => severity !== 'error');
+  const all = [...findings];
+  for (const finding of all) checkObject('finding', finding);
+  return !BAD_STATES.includes(state) && all.every(({ severity }) => severity !== 'error');
 }
 
 /**

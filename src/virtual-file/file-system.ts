@@ -138,6 +138,8 @@ export interface Ownership {
 /** What has a name in a directory; FIFOs, sockets and devices are `other`. */
 export type FileKind = 'file' | 'directory' | 'symbolic-link' | 'other';
 
+export const FILE_KINDS: readonly FileKind[] = ['file', 'directory', 'symbolic-link', 'other'];
+
 /** What `stat` returns. */
 export interface FileStat extends Ownership {
   /** What the name stands for. */

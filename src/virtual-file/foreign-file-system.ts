@@ -1,10 +1,10 @@
 /**
  * A file system provided by the caller may throw or return anything. This proxy enforces the contract
- * of `file-system.ts`: every exception becomes a StorageError with the path, and an impossible number
- * of bytes is an error.
+ * of `file-system.ts`: every exception becomes a StorageError with the path, and an impossible result is an error.
  */
+import { checkFunction, checkMethod } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
-import type { FileSystem } from './file-system.ts';
+import { FILE_KINDS, type FileSystem, type OpenFile } from './file-system.ts';
 import { fromForeignDirectorySync, fromNodeError } from './system-error.ts';
 
 /** Those of this package, which keep the contract. */
@@ -17,8 +17,28 @@ export function trustFileSystem(fileSystem: FileSystem): void {
   trusted.add(fileSystem);
 }
 
+const METHODS = [
+  'open',
+  'rename',
+  'link',
+  'unlink',
+  'stat',
+  'readDirectory',
+  'syncDirectory',
+] as const;
+const OPTIONAL_METHODS = [
+  'openSync',
+  'makeDirectory',
+  'removeDirectory',
+  'checkCanSync',
+  'copyAttributes',
+] as const;
+
 /** The file system itself if it belongs to this package, otherwise a checking proxy. */
 export function checkedFileSystem(fileSystem: FileSystem): FileSystem {
+  for (const method of METHODS) checkMethod('file system', fileSystem, method);
+  for (const method of OPTIONAL_METHODS)
+    checkFunction(`${method} of the file system`, fileSystem[method]);
   if (trusted.has(fileSystem)) return fileSystem;
   const known = checked.get(fileSystem) ?? withChecks(fileSystem);
   checked.set(fileSystem, known);
@@ -40,6 +60,7 @@ function withChecks<T extends object>(target: T, path?: string): T {
     has: (_, name) => Reflect.has(target, name),
     get: (_, name) => {
       const member: unknown = Reflect.get(target, name);
+      if (name === 'opened' && member !== undefined) return checkedStat(member, path, name);
       if (typeof member !== 'function' || typeof name !== 'string') return member;
       const run = name.endsWith('Sync') ? runSync : runLater;
       return (...values: unknown[]) => {
@@ -51,7 +72,7 @@ function withChecks<T extends object>(target: T, path?: string): T {
 }
 
 function pathOf([path]: readonly unknown[]): string | undefined {
-  return path === undefined ? undefined : String(path);
+  return typeof path === 'string' ? path : undefined;
 }
 
 async function runLater(operation: Operation): Promise<unknown> {
@@ -71,17 +92,73 @@ function runSync(operation: Operation): unknown {
 }
 
 function checkedResult(result: unknown, { name, values, path }: Operation): unknown {
-  if (name === 'open' || name === 'openSync') {
-    if (typeof result === 'object' && result !== null) return withChecks(result, path);
-    throw impossible(path, `an open file from ${name}`, result);
-  }
+  if (name === 'open' || name === 'openSync') return checkedOpenFile(result, path, name);
+  if (name === 'stat') return checkedStat(result, path, name);
+  if (name === 'readDirectory') return checkedEntries(result, path);
   const [bytes] = values;
   if (/^(read|write)(Sync)?$/.test(name) && ArrayBuffer.isView(bytes)) {
-    const isCount = typeof result === 'number' && Number.isSafeInteger(result);
-    if (isCount && result >= 0 && result <= bytes.byteLength) return result;
+    if (isCount(result) && result <= bytes.byteLength) return result;
     throw impossible(path, `0 to ${bytes.byteLength} bytes from ${name}`, result);
   }
   return result;
+}
+
+const FILE_METHODS: readonly (keyof OpenFile)[] = [
+  'read',
+  'write',
+  'sync',
+  'syncData',
+  'setLength',
+  'setOwnership',
+  'stat',
+  'close',
+] as const;
+const SYNC_FILE_METHODS: readonly (keyof OpenFile)[] = ['readSync', 'closeSync'];
+
+function checkedOpenFile(file: unknown, path: string | undefined, name: string): object {
+  const methods = name === 'open' ? FILE_METHODS : [...FILE_METHODS, ...SYNC_FILE_METHODS];
+  if (isObject(file) && methods.every((method) => typeof file[method] === 'function')) {
+    return withChecks(file, path);
+  }
+  throw impossible(path, `an open file from ${name}`, file);
+}
+
+function checkedStat(stat: unknown, path: string | undefined, name: string): unknown {
+  if (isObject(stat)) {
+    const { allocatedSize, modificationTime } = stat;
+    const isComplete =
+      [stat['size'], stat['mode'], stat['userId'], stat['groupId']].every(isCount) &&
+      typeof stat['identity'] === 'string' &&
+      isKind(stat['kind']) &&
+      (allocatedSize === undefined || isCount(allocatedSize)) &&
+      (modificationTime === undefined || typeof modificationTime === 'bigint');
+    if (isComplete) return stat;
+  }
+  throw impossible(path, `a description of a file from ${name}`, stat);
+}
+
+function checkedEntries(entries: unknown, path: string | undefined): unknown {
+  const isEntry = (entry: unknown): boolean =>
+    isObject(entry) && isName(entry['name']) && isKind(entry['kind']);
+  if (Array.isArray(entries) && Array.from(entries).every(isEntry)) return entries;
+  throw impossible(path, 'a list of names and kinds from readDirectory', entries);
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+/** Any other name would lead out of the directory, or to the directory itself, which is then walked forever. */
+function isName(value: unknown): boolean {
+  return typeof value === 'string' && !/^\.{0,2}$|[/\0]/.test(value);
+}
+
+function isKind(value: unknown): boolean {
+  return FILE_KINDS.some((kind) => kind === value);
 }
 
 function impossible(path: string | undefined, expected: string, result: unknown): StorageError {

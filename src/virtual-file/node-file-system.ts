@@ -10,7 +10,7 @@
  */
 import * as fs from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
-import { assert } from '../assert.ts';
+import { checkMode, checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { birthTimeOf } from './birth-times.ts';
 import { closeQuietly } from './close-quietly.ts';
@@ -25,12 +25,19 @@ import type {
   Ownership,
   SyncOpenFile,
 } from './file-system.ts';
+import {
+  checkOffset,
+  checkOpenOptions,
+  checkOwnership,
+  checkTransfer,
+} from './file-system-checks.ts';
 import { byBytesOf } from './name-order.ts';
 import { directorySyncError, fromNodeError, isForbidden, systemError } from './system-error.ts';
 
 /** The real file system. */
 export const nodeFileSystem: FileSystem = {
   async open(path: string, options: OpenOptions): Promise<OpenFile> {
+    checkOpenOptions(options);
     if (options.direct && !HAS_DIRECT) throw systemError('open file directly', path, 'EINVAL');
     const descriptor = await call<number>('open file', path, (done) =>
       fs.open(path, openFlags(options), options.mode ?? 0o666, done),
@@ -51,10 +58,11 @@ export const nodeFileSystem: FileSystem = {
   },
 
   openSync(path: string, options: OpenOptions): SyncOpenFile {
-    assert(
-      !options.createNew && !options.truncate,
-      'only a file that exists is opened synchronously',
-    );
+    checkOpenOptions(options);
+    if (options.createNew || options.truncate) {
+      const expected = 'neither createNew nor truncate';
+      throw new StorageError('invalid-input', { what: 'options of openSync', path, expected });
+    }
     if (options.direct && !HAS_DIRECT) throw systemError('open file directly', path, 'EINVAL');
     const descriptor = callSync('open file', path, () =>
       fs.openSync(path, openFlags(options), options.mode ?? 0o666),
@@ -72,11 +80,17 @@ export const nodeFileSystem: FileSystem = {
   },
 
   rename(source: string, target: string): Promise<void> {
-    return call<void>('rename file', source, (done) => fs.rename(source, target, done));
+    return call<void>('rename file', source, (done) => {
+      checkText('target', target);
+      fs.rename(source, target, done);
+    });
   },
 
   link(source: string, target: string): Promise<void> {
-    return call<void>('link file', target, (done) => fs.link(source, target, done));
+    return call<void>('link file', target, (done) => {
+      checkText('source', source);
+      fs.link(source, target, done);
+    });
   },
 
   unlink(path: string): Promise<void> {
@@ -100,7 +114,10 @@ export const nodeFileSystem: FileSystem = {
   },
 
   makeDirectory(path: string, mode: number): Promise<void> {
-    return call<void>('create directory', path, (done) => fs.mkdir(path, mode, done));
+    return call<void>('create directory', path, (done) => {
+      checkMode(mode);
+      fs.mkdir(path, mode, done);
+    });
   },
 
   removeDirectory(path: string): Promise<void> {
@@ -153,13 +170,15 @@ class NodeOpenFile implements SyncOpenFile {
   }
 
   read(target: Uint8Array, offset: number): Promise<number> {
-    return this.#run<number>('read file', (done) =>
-      fs.read(this.#descriptor, target, 0, transferLength(target), offset, done),
-    );
+    return this.#run<number>('read file', (done) => {
+      checkTransfer(target, offset, this.#path);
+      fs.read(this.#descriptor, target, 0, transferLength(target), offset, done);
+    });
   }
 
   readSync(target: Uint8Array, offset: number): number {
-    assert(!this.#closed, 'no operation starts on a closed descriptor');
+    this.#throwIfClosed();
+    checkTransfer(target, offset, this.#path);
     try {
       return fs.readSync(this.#descriptor, target, 0, transferLength(target), offset);
     } catch (error) {
@@ -168,7 +187,7 @@ class NodeOpenFile implements SyncOpenFile {
   }
 
   statSync(): FileStat {
-    assert(!this.#closed, 'no operation starts on a closed descriptor');
+    this.#throwIfClosed();
     const stats = callSync('look up file', this.#path, () =>
       fs.fstatSync(this.#descriptor, BIGINT),
     );
@@ -176,15 +195,20 @@ class NodeOpenFile implements SyncOpenFile {
   }
 
   closeSync(): void {
-    assert(!this.#closed && this.#inFlight === 0, 'an idle descriptor is closed once');
+    this.#throwIfClosed();
+    if (this.#inFlight > 0) {
+      const expected = 'no operation in flight';
+      throw new StorageError('invalid-input', { what: 'closeSync', path: this.#path, expected });
+    }
     this.#closed = true;
     callSync('close file', this.#path, () => fs.closeSync(this.#descriptor));
   }
 
   write(source: Uint8Array, offset: number): Promise<number> {
-    return this.#run<number>('write file', (done) =>
-      fs.write(this.#descriptor, source, 0, transferLength(source), offset, done),
-    );
+    return this.#run<number>('write file', (done) => {
+      checkTransfer(source, offset, this.#path);
+      fs.write(this.#descriptor, source, 0, transferLength(source), offset, done);
+    });
   }
 
   sync(): Promise<void> {
@@ -196,12 +220,15 @@ class NodeOpenFile implements SyncOpenFile {
   }
 
   setLength(length: number): Promise<void> {
-    return this.#run<void>('set length of file', (done) =>
-      fs.ftruncate(this.#descriptor, length, done),
-    );
+    return this.#run<void>('set length of file', (done) => {
+      checkOffset(length, this.#path);
+      fs.ftruncate(this.#descriptor, length, done);
+    });
   }
 
-  async setOwnership({ mode, userId, groupId }: Ownership): Promise<void> {
+  async setOwnership(ownership: Ownership): Promise<void> {
+    checkOwnership(ownership);
+    const { mode, userId, groupId } = ownership;
     await this.#run<void>('set owner of file', (done) =>
       fs.fchown(this.#descriptor, userId, groupId, done),
     );
@@ -215,14 +242,15 @@ class NodeOpenFile implements SyncOpenFile {
     return describe(stats, this.#path);
   }
 
-  close(): Promise<void> {
-    assert(!this.#closed, 'a descriptor is closed once');
+  async close(): Promise<void> {
+    this.#throwIfClosed();
     this.#closed = true;
-    if (this.#inFlight === 0) return this.#close();
-    const idle = new Promise<void>((resolve) => {
-      this.#whenIdle = resolve;
-    });
-    return idle.then(() => this.#close());
+    if (this.#inFlight > 0) {
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve;
+      });
+    }
+    await this.#close();
   }
 
   #close(): Promise<void> {
@@ -230,9 +258,9 @@ class NodeOpenFile implements SyncOpenFile {
   }
 
   #run<T>(action: string, start: (done: Callback<T>) => void): Promise<T> {
-    assert(!this.#closed, 'no operation starts on a closed descriptor');
-    this.#inFlight += 1;
     return new Promise<T>((resolve, reject) => {
+      this.#throwIfClosed();
+      this.#inFlight += 1;
       const done: Callback<T> = (error, result) => {
         this.#inFlight -= 1;
         if (this.#inFlight === 0) this.#whenIdle?.();
@@ -246,6 +274,12 @@ class NodeOpenFile implements SyncOpenFile {
         done(error);
       }
     });
+  }
+
+  /** The system may have given the number of a closed descriptor to another file. */
+  #throwIfClosed(): void {
+    if (!this.#closed) return;
+    throw new StorageError('closed', { what: 'file is closed', path: this.#path });
   }
 }
 
@@ -274,6 +308,7 @@ type Callback<T> = (error: unknown, result?: T) => void;
 
 function call<T>(action: string, path: string, start: (done: Callback<T>) => void): Promise<T> {
   return new Promise<T>((resolve, reject) => {
+    checkText('path', path);
     try {
       start((error, result) => {
         if (error) reject(fromNodeError(action, path, error));
@@ -287,6 +322,7 @@ function call<T>(action: string, path: string, start: (done: Callback<T>) => voi
 }
 
 function callSync<T>(action: string, path: string, run: () => T): T {
+  checkText('path', path);
   try {
     return run();
   } catch (error) {

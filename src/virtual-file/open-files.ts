@@ -9,7 +9,7 @@
  * clean file, or briefly opens a descriptor beyond the capacity.
  */
 import { assert } from '../assert.ts';
-import { checkCount, checkMethod, checkOptions } from '../check-options.ts';
+import { checkCount, checkOptions } from '../check-options.ts';
 import { isStorageError, type StorageError } from '../errors.ts';
 import { unlessAborted } from '../unless-aborted.ts';
 import { absolutePath } from './absolute-path.ts';
@@ -91,7 +91,6 @@ export class OpenFiles {
     checkCount('capacity of the descriptor table', capacity, { from: 1 });
     this.capacity = capacity;
     const { fileSystem = nodeFileSystem } = options;
-    checkMethod('fileSystem', fileSystem, 'open');
     this.fileSystem = fileSystem === nodeFileSystem ? fileSystem : checkedFileSystem(fileSystem);
     this.#onFatalError = options.onFatalError;
   }

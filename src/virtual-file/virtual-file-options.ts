@@ -1,19 +1,17 @@
-/** The options of a VirtualFile, and checks of its arguments. */
+/** The options of a VirtualFile. */
 import {
-  checkBytes,
   checkChoice,
   checkCount,
   checkMode,
-  checkObject,
   checkOpenFiles,
   checkOptions,
   checkSignal,
   type KnownOptions,
 } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
-import { valueText } from '../printable.ts';
 import type { DescriptorOptions } from './descriptor.ts';
-import { IO_MODES, type IoMode, type OpenOptions, type Ownership } from './file-system.ts';
+import { IO_MODES, type IoMode, type OpenOptions } from './file-system.ts';
+import { checkOpenFlags } from './file-system-checks.ts';
 import type { OpenFiles } from './open-files.ts';
 
 /** Options of `VirtualFile.open`; `read` or `write` is required. */
@@ -63,6 +61,7 @@ export function checkedOptions(options: VirtualFileOptions): DescriptorOptions {
   checkChoice('durability', options.durability, DURABILITIES);
   checkChoice('content', options.content, CONTENTS);
   checkChoice('ioMode', ioMode, IO_MODES);
+  checkOpenFlags(options);
   checkMode(mode);
   const { read = false, write = false, create = false, createNew = false } = options;
   const { truncate = false } = options;
@@ -79,35 +78,10 @@ function refusedOptions(expected: string): StorageError {
   return new StorageError('invalid-input', { what: 'open options', expected });
 }
 
-/** Throws `invalid-input`. */
-export function checkOwnership(ownership: Ownership): void {
-  checkObject('ownership', ownership);
-  checkCount('mode', ownership.mode, { to: 0o7777 });
-  checkCount('userId', ownership.userId);
-  checkCount('groupId', ownership.groupId);
-}
-
 /** Throws `invalid-input`. Returns the limit. */
 export function checkedMaximum(options: { readonly maximumLength: number }): number {
   checkOptions(options, { maximumLength: true });
   const { maximumLength } = options;
   if (typeof maximumLength !== 'number') checkCount('maximumLength', maximumLength);
   return maximumLength;
-}
-
-/** Throws `invalid-input` unless bytes can be read into, or written from, the array; as `checkOffset`. */
-export function checkTransfer(bytes: Uint8Array, offset: number, path: string): void {
-  checkBytes(bytes, 'bytes to read or write');
-  checkOffset(offset, path);
-}
-
-/** Throws `out-of-range`. */
-export function checkOffset(offset: number, path: string): void {
-  if (Number.isSafeInteger(offset) && offset >= 0) return;
-  throw new StorageError('out-of-range', {
-    what: 'file offset',
-    path,
-    expected: 'an integer from 0 to 2^53 - 1',
-    actual: valueText(offset),
-  });
 }

@@ -1,22 +1,18 @@
 /** Complete reads and writes, syncs and poisoning, over the table of descriptors. */
+import { constants } from 'node:buffer';
 import { isPromise } from 'node:util/types';
 import { assert } from '../assert.ts';
+import { checkCount } from '../check-options.ts';
 import { isStorageError, StorageError, tooLarge } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
 import { alignedBytes } from './aligned-memory.ts';
 import { Descriptor } from './descriptor.ts';
 import type { FileStat, IoMode, OpenFile, Ownership } from './file-system.ts';
+import { checkOffset, checkOwnership, checkTransfer } from './file-system-checks.ts';
 import { HeldFile } from './held-file.ts';
 import { OpenFiles } from './open-files.ts';
 import { isInterrupted } from './system-error.ts';
-import {
-  checkedMaximum,
-  checkedOptions,
-  checkOffset,
-  checkOwnership,
-  checkTransfer,
-  type VirtualFileOptions,
-} from './virtual-file-options.ts';
+import { checkedMaximum, checkedOptions, type VirtualFileOptions } from './virtual-file-options.ts';
 
 /** libuv retries most calls that a signal interrupts, but not reads. */
 const MAXIMUM_INTERRUPTIONS = 16;
@@ -89,9 +85,12 @@ export class VirtualFile {
     this.#descriptor = options.descriptor;
   }
 
-  /** Returns zeroed memory that suits large transfers of this file. */
+  /**
+   * Returns zeroed memory that suits large transfers of this file.
+   * @throws StorageError `invalid-input` for a length that no array has
+   */
   newBuffer(length: number): Uint8Array {
-    checkOffset(length, this.path);
+    checkCount('length of a buffer', length, { to: constants.MAX_LENGTH });
     return this.ioMode === 'direct' ? alignedBytes(length) : new Uint8Array(length);
   }
 

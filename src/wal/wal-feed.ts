@@ -10,7 +10,7 @@ import { WalChunk } from './record-batch.ts';
 import { formatWalSegmentName } from './segment-name.ts';
 import { noMoreWal } from './wal-end.ts';
 import type { WalSegment, WalSegments } from './wal-segments.ts';
-import type { OpenWalFile } from './wal-source.ts';
+import { type OpenWalFile, openWalFile } from './wal-source.ts';
 
 export type FeedItem =
   | { readonly kind: 'chunk'; readonly chunk: WalChunk }
@@ -144,7 +144,7 @@ async function* planOf(options: FeedOptions): AsyncGenerator<PlannedStep, undefi
         at = next;
         continue;
       }
-      opened = await segment.file.open(options.signal);
+      opened = await openWalFile(segment.file, options.signal);
       yield* readsOf(segment, opened, at, options);
       const done = opened;
       opened = undefined;

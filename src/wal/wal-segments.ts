@@ -18,7 +18,13 @@ import {
   type WalSegmentName,
 } from './segment-name.ts';
 import { decodeTimelineHistory, type TimelineAncestor, TimelinePath } from './timeline-history.ts';
-import type { OpenWalFile, WalFile, WalSource } from './wal-source.ts';
+import {
+  filesOf,
+  type OpenWalFile,
+  openWalFile,
+  type WalFile,
+  type WalSource,
+} from './wal-source.ts';
 
 /** A file with the WAL of a segment. */
 export interface WalSegment {
@@ -74,7 +80,7 @@ export class WalSegments {
     },
   ): Promise<WalSegments> {
     const { before, signal } = options;
-    const files = await source.list(signal);
+    const files = await filesOf(source, signal);
     const named = await nameAll(files, signal);
     if (named.length === 0) throw noSegments(source, 'WAL segments');
     const geometry = before?.geometry ?? (await findGeometry(named, signal));
@@ -263,7 +269,7 @@ async function withFile<T>(
   signal: AbortSignal | undefined,
   use: (opened: OpenWalFile) => Promise<T>,
 ): Promise<T> {
-  const opened = await file.open(signal);
+  const opened = await openWalFile(file, signal);
   try {
     return await use(opened);
   } catch (error) {

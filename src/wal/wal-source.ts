@@ -1,8 +1,15 @@
 /** Where WAL is read from: files, a directory, a prefix of an object store, or bytes in memory. */
 import { basename } from 'node:path';
-import { type ByteSource, bytesSource, fileSource } from '../blob-writer/byte-source.ts';
 import {
+  type ByteSource,
+  bytesSource,
+  checkSource,
+  fileSource,
+} from '../blob-writer/byte-source.ts';
+import {
+  checkArray,
   checkBytes,
+  checkCallable,
   checkIterable,
   checkObject,
   checkOpenFiles,
@@ -172,6 +179,39 @@ export function checkWalSource(source: WalSource): void {
     expected: 'a source, such as walDirectory(path)',
     actual: typeof source,
   });
+}
+
+/** The files of a source. Throws: `invalid-input` for what is not a list of files; as the source. */
+export async function filesOf(
+  source: WalSource,
+  signal: AbortSignal | undefined,
+): Promise<readonly WalFile[]> {
+  const files = await source.list(signal);
+  checkArray('files of a WAL source', files);
+  for (const file of Array.from(files)) {
+    checkObject('file of a WAL source', file);
+    checkText('name of a WAL file', file.name);
+    checkText('path of a WAL file', file.path);
+    checkCallable('open of a WAL file', file.open);
+  }
+  return files;
+}
+
+/** Opens a file of a source. Throws: `invalid-input` for what cannot be read and closed; as the source. */
+export async function openWalFile(
+  file: WalFile,
+  signal: AbortSignal | undefined,
+): Promise<OpenWalFile> {
+  const opened = await file.open(signal);
+  checkObject('opened WAL file', opened);
+  checkCallable('close of a WAL file', opened.close);
+  try {
+    checkSource(opened.source);
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+  return opened;
 }
 
 function openFilesOf(options: WalSourceOptions): OpenFiles {

@@ -14,7 +14,9 @@ import * as virtualFile from '../../src/entry/virtual-file.ts';
 import * as wal from '../../src/entry/wal.ts';
 import * as writeOnce from '../../src/entry/write-once.ts';
 import * as index from '../../src/index.ts';
+import { continuedCluster } from '../support/continued-cluster.ts';
 import { goldenLayers } from '../support/golden.ts';
+import { goldenWal } from '../support/golden-wal.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'layerfile-wrong-parts-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -128,6 +130,10 @@ const file = () =>
   virtualFile.VirtualFile.open('/f', {
     ...{ read: true, write: true, create: true, openFiles: openFiles() },
   });
+const memoryFile = () => disk().open('/f', { read: true, write: true });
+const nodeFile = () =>
+  virtualFile.nodeFileSystem.open(join(directory, 'open'), { ...WRITABLE, create: true });
+const WRITABLE = { read: true, write: true };
 const disk = () => {
   const memory = new testing.MemoryFileSystem();
   memory.createFile('/f', new Uint8Array(10));
@@ -167,6 +173,14 @@ async function batch(): Promise<object> {
   return Object(value);
 }
 const scan = { keyRange, lsnRange, signal: undefined };
+const cluster = await continuedCluster();
+const FILE_SYSTEM = ['open', 'rename', 'link', 'unlink', 'stat', 'readDirectory', 'syncDirectory'];
+const methodsOf = (owner: object, methods: readonly string[]) =>
+  Object.fromEntries(methods.map((method) => [method, methodOf(owner, method)]));
+const [walSegment = { bytes: page }] = goldenWal(16).files.filter(
+  ({ bytes }) => bytes.length > 1e6,
+);
+const walFile = { name: '', ...walSegment, ...blobWriter.bytesSource(walSegment.bytes) };
 const names = [golden?.path.split('/').at(-1) ?? ''];
 const output = {
   layers: new Map(),
@@ -327,6 +341,76 @@ const CASES: Case[] = [
     },
     { ...ids, lsnRange, directory, targetSize: 9, onLayer: () => {} },
   ),
+  onFunction('isLayerOk', timeline.isLayerOk, { state: 'ok', findings: [{ severity: 'error' }] }),
+  onFunction('fitsPageserver', layers.fitsPageserver, key, 0),
+  onFunction('loseEverything', testing.loseEverything, 5),
+  onFunction('loseNothing', testing.loseNothing, 5),
+  onFunction('a seeded choice', testing.seededChoices(5), 5),
+  onFunction('one of every choice', testing.everyChoice().next().value ?? (() => 0), 5),
+  onFunction('checkManifest', layers.checkManifest, source(), await layers.makeManifest(path), {
+    ...{ maximumFindings: 3, onProgress: () => {} },
+  }),
+  onFunction(
+    'handleSource',
+    async (handle: blobWriter.ReadableHandle) => {
+      const read = await blobWriter.handleSource(handle, 'handle');
+      await new blobWriter.BlobReader(read).read({ offset: 0 });
+    },
+    { stat: async () => ({ size: 3 }), read: async () => ({ bytesRead: 3 }) },
+  ),
+  onFunction(
+    'openWal',
+    async (from: wal.WalSource) => {
+      for await (const records of await wal.openWal(from)) records.startLsn(0);
+    },
+    {
+      path: 'wal',
+      list: async () => [
+        {
+          name: walFile.name,
+          path: 'file',
+          open: async () => ({ source: walFile, close: async () => {} }),
+        },
+      ],
+    },
+  ),
+  onFunction(
+    'findRelationFiles',
+    postgres.findRelationFiles,
+    { dataDirectory: '/pg', majorVersion: 17, catalogVersion: 202406281, segmentPageCount: 131072 },
+    methodsOf(cluster, FILE_SYSTEM),
+  ),
+  onFunction(
+    'assertCleanShutdown',
+    (control: postgres.ControlFile) =>
+      postgres.assertCleanShutdown(
+        '/pg',
+        control,
+        new virtualFile.OpenFiles({ fileSystem: cluster }),
+      ),
+    { ...postgres.decodeControlFile(cluster.contentOf('/pg/global/pg_control')) },
+  ),
+  onMethod('BlobScanner', () => new blobWriter.BlobScanner(blobReader()), 'locate', 0),
+  onMethod('file', file, 'newBuffer', 5),
+  ...[nodeFile, memoryFile].flatMap((make) => [
+    onMethod('open file', make, 'read', new Uint8Array(4), 0),
+    onMethod('open file', make, 'readSync', new Uint8Array(4), 0),
+    onMethod('open file', make, 'write', new Uint8Array(4), 0),
+    onMethod('open file', make, 'setLength', 4),
+    onMethod('open file', make, 'setOwnership', { mode: 0o600, userId: 0, groupId: 0 }),
+  ]),
+  ...['open', 'openSync'].map((method) =>
+    onMethod('node', () => virtualFile.nodeFileSystem, method, join(directory, 'f'), {
+      ...{ read: true, write: true, create: true, truncate: false, createNew: false, mode: 0o600 },
+    }),
+  ),
+  ...['rename', 'link'].map((method) =>
+    onMethod('node', () => virtualFile.nodeFileSystem, method, join(directory, 'none'), '/none'),
+  ),
+  ...['stat', 'unlink', 'readDirectory', 'syncDirectory', 'removeDirectory'].map((method) =>
+    onMethod('node', () => virtualFile.nodeFileSystem, method, join(directory, 'none')),
+  ),
+  onMethod('node', () => virtualFile.nodeFileSystem, 'makeDirectory', '/none/none', 0o700),
   {
     name: 'redactTimeline',
     args: [{ output, seed: 5, onLayer: () => {} }],
@@ -346,10 +430,14 @@ describe('arguments with one wrong part', () => {
   test.each(CASES)('$name throws nothing but a StorageError', async ({ args, call }) => {
     const faults: string[] = [];
     for (const place of placesIn(args)) {
+      const isCallback = typeof partAt(args, place) === 'function';
       for (const wrong of [...WRONG, UNPRINTABLE]) {
-        const error = await thrownBy(() => call(...withPart(args, place, wrong)));
-        if (error === undefined || index.isStorageError(error)) continue;
-        faults.push(`${place.join('.')}: ${String(error)}`);
+        const answers = isCallback ? [() => wrong, async () => wrong] : [];
+        for (const part of [wrong, ...answers]) {
+          const error = await thrownBy(() => call(...withPart(args, place, part)));
+          if (error === undefined || index.isStorageError(error)) continue;
+          faults.push(`${place.join('.')}: ${String(error)}`);
+        }
       }
     }
     expect(faults).toEqual([]);
@@ -530,6 +618,10 @@ function placesIn(value: unknown, at: Place = []): Place[] {
 function isPlain(value: unknown): value is object {
   if (typeof value !== 'object' || value === null) return false;
   return Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype;
+}
+
+function partAt(value: unknown, place: Place): unknown {
+  return place.reduce((part, name) => Reflect.get(Object(part), name), value);
 }
 
 function withPart(value: unknown, place: Place, part: unknown): unknown[] {

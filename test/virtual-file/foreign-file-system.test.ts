@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
-import type { FileSystem, OpenFile } from '../../src/virtual-file/file-system.ts';
+import type {
+  DirectoryEntry,
+  FileStat,
+  FileSystem,
+  OpenFile,
+} from '../../src/virtual-file/file-system.ts';
 import { nodeFileSystem } from '../../src/virtual-file/node-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
@@ -212,6 +217,56 @@ describe('a count of bytes that is impossible', () => {
       expect((await openFiles.fileSystem.stat('/data/file')).size).toBe(4);
     },
   );
+});
+
+describe('an impossible answer', () => {
+  const STAT = { size: 4, mode: 0o600, userId: 0, groupId: 0, identity: 'a', kind: 'file' };
+
+  test.each([
+    ['no description', undefined],
+    ['a description without a size', { ...STAT, size: undefined }],
+    ['a negative size', { ...STAT, size: -1 }],
+    ['a mode that is a text', { ...STAT, mode: '0600' }],
+    ['an identity that is a number', { ...STAT, identity: 5 }],
+    ['an unknown kind', { ...STAT, kind: 'pipe' }],
+    ['an allocated size that is a bigint', { ...STAT, allocatedSize: 5n }],
+    ['a modification time that is a number', { ...STAT, modificationTime: 5 }],
+  ])('%s is io', async (_, stat) => {
+    const expected = 'a description of a file from stat';
+    const answer = { stat: async () => stat as FileStat };
+    const ofName = storageErrorOf(foreignFileSystem(answer).fileSystem.stat('/data/file'));
+    expect(await ofName).toMatchObject({ code: 'io', path: '/data/file', expected });
+    expect(await storageErrorOf(read(foreignFileSystem({}, answer)))).toMatchObject({ expected });
+  });
+
+  test.each([
+    ['no list', undefined],
+    ['an entry without a name', [{ kind: 'file' }]],
+    ['an entry without a kind', [{ name: 'a' }]],
+    ['a list with a hole', new Array(1)],
+    ['the directory itself', [{ name: '', kind: 'directory' }]],
+    ['the directory above', [{ name: '..', kind: 'directory' }]],
+    ['a name in a directory', [{ name: 'a/b', kind: 'file' }]],
+  ])('%s instead of the entries of a directory is io', async (_, entries) => {
+    const openFiles = foreignFileSystem({ readDirectory: async () => entries as DirectoryEntry[] });
+    expect(await storageErrorOf(readDirectory(openFiles))).toMatchObject({
+      ...{ code: 'io', path: '/data' },
+      expected: 'a list of names and kinds from readDirectory',
+    });
+  });
+
+  test('a file that cannot be closed is io', async () => {
+    const file = { read: async () => 0 } as unknown as OpenFile;
+    const error = await storageErrorOf(read(foreignFileSystem({ open: async () => file })));
+    expect(error).toMatchObject({ code: 'io', expected: 'an open file from open' });
+  });
+});
+
+test('a file system that lacks a method is refused', () => {
+  const unlink = undefined as unknown as FileSystem['unlink'];
+  expect(storageErrorThrownBy(() => foreignFileSystem({ unlink }))).toMatchObject({
+    ...{ code: 'invalid-input', expected: 'an object with unlink()' },
+  });
 });
 
 test('an open that returns no file is io', async () => {

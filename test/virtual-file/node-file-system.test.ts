@@ -241,7 +241,7 @@ describe('an open file', () => {
   test('an owner that no system has is a typed error, and the file can still be closed', async () => {
     const path = join(temporaryDirectory(), 'file');
     const file = await nodeFileSystem.open(path, { write: true, createNew: true });
-    const ownership = { mode: 0o600, userId: -7, groupId: 0 };
+    const ownership = { mode: 0o600, userId: 2 ** 40, groupId: 0 };
     expect(await storageErrorOf(file.setOwnership(ownership))).toMatchObject({ code: 'io', path });
     await file.close();
     if (CAN_LIST_DESCRIPTORS) expect(openBelow(path)).toEqual([]);

@@ -66,6 +66,6 @@ export async function redactTimeline(
     }
   }
   const index = IndexPart.create({ layers: output.layers, metadata });
-  const indexPath = await output.putIndex(index.with({ relSizeMigration, relSizeMigratedAt }));
+  const indexPath = await stored.putIndex(index.with({ relSizeMigration, relSizeMigratedAt }));
   return { layers: stored.list, indexPath };
 }
