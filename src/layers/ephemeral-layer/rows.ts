@@ -57,7 +57,6 @@ export interface SharedRows {
   readonly count: number;
   readonly isAscending: boolean;
   readonly isInFileOrder: boolean;
-  readonly areLsnsAscending: boolean;
 }
 
 /**
@@ -101,7 +100,6 @@ export class Rows {
     rows.#count = shared.count;
     rows.#isAscending = shared.isAscending;
     rows.#isInFileOrder = shared.isInFileOrder;
-    rows.#areLsnsAscending = shared.areLsnsAscending;
     return rows;
   }
 
@@ -112,7 +110,6 @@ export class Rows {
       count: this.#count,
       isAscending: this.#isAscending,
       isInFileOrder: this.#isInFileOrder,
-      areLsnsAscending: this.#areLsnsAscending,
     };
   }
 
