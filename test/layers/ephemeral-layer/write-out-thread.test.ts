@@ -10,7 +10,7 @@ import { localLayers } from '../../../src/ingest/pipeline/open-layers.ts';
 import { PutBatch } from '../../../src/ingest/pipeline/put-batch.ts';
 import { EphemeralLayer } from '../../../src/layers/ephemeral-layer/ephemeral-layer.ts';
 import { WriteOutThread } from '../../../src/layers/ephemeral-layer/write-out-thread.ts';
-import { maximumKey, minimumKey } from '../../../src/layers/key.ts';
+import { formatKey } from '../../../src/layers/key.ts';
 import { encodeValue } from '../../../src/layers/value-format.ts';
 import { blockKey } from '../../support/layers.ts';
 import { type BundledProgram, bundleProgram } from '../../support/programs.ts';
@@ -140,7 +140,9 @@ test('a line of layers starts the thread when a layer is large, and then has the
       expect(thread?.isStarted ?? false).toBe(thread !== undefined && at >= 8);
     }
     await layer.freeze(END);
-    const finished = await layer.finish({ start: minimumKey(), end: maximumKey() });
+    const keyRange = { start: blockKey(0), end: blockKey(128) };
+    const finished = await layer.finish(keyRange);
+    expect(finished?.name).toContain(`${formatKey(keyRange.start)}-${formatKey(keyRange.end)}__`);
     await layers.close();
     return digestOf(finished?.path ?? '');
   };
