@@ -1,10 +1,15 @@
-/** The one place that turns the arguments PATH... of `wal` into a source: files, directories, objects, and bytes. */
+/**
+ * What commands that read WAL share: the source that their arguments name (files, directories, objects, and bytes), and
+ * the note about where the WAL ends.
+ */
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { StorageError, tooLarge } from '../errors.ts';
+import { formatPgLsn } from '../layers/lsn.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
 import { MAXIMUM_SEGMENT_SIZE } from '../wal/page-format.ts';
 import { parseWalFileName } from '../wal/segment-name.ts';
+import type { WalEnd } from '../wal/wal-end.ts';
 import {
   type WalSource,
   walBytes,
@@ -15,6 +20,7 @@ import {
 } from '../wal/wal-source.ts';
 import type { Context } from './context.ts';
 import { isUrl, type RemoteOptions, remotePlace } from './remote-source.ts';
+import type { Reporter } from './reporter.ts';
 
 const STANDARD_INPUT = '-';
 
@@ -43,6 +49,13 @@ export async function walInput(
       return files.flat();
     },
   };
+}
+
+/** Only for people, and only if the WAL itself has ended: at the end of a range, more may follow. */
+export function noteEndOfWal(reporter: Reporter, end: WalEnd | undefined): void {
+  if (end?.kind !== 'end-of-wal') return;
+  const reason = end.error === undefined ? '' : `: ${end.error.message}`;
+  reporter.note(`the WAL ends at ${formatPgLsn(end.lsn)}${reason}`);
 }
 
 async function sourceOf(

@@ -1,7 +1,7 @@
 /** Prints or counts the selected records of a reader, for `wal`. */
 import { availableParallelism } from 'node:os';
 import { throwIfAborted } from '../errors.ts';
-import { formatLsn, formatPgLsn, type Lsn } from '../layers/lsn.ts';
+import { formatLsn, type Lsn } from '../layers/lsn.ts';
 import type { WalRecordBatch } from '../wal/record-batch.ts';
 import type { RecordSelection } from '../wal/record-selection.ts';
 import { RecordTally } from '../wal/record-tally.ts';
@@ -13,6 +13,7 @@ import { CLEAN, type ExitStatus, statusOfCode, strongest } from './exit-status.t
 import { isDamage, RecordPrinter } from './record-printer.ts';
 import { formatOf } from './shared-options.ts';
 import { ImageFiles } from './wal-images.ts';
+import { noteEndOfWal } from './wal-input.ts';
 import type { WalOptions } from './wal-options.ts';
 import { type StatisticsRows, WalStatistics, writeWalStatistics } from './wal-statistics.ts';
 import { createWalWriter, type ShownDamage } from './wal-writer.ts';
@@ -214,12 +215,8 @@ async function reportEnd(
 ): Promise<ExitStatus> {
   if (end === undefined || end.kind === 'end-of-range') return CLEAN;
   const { kind, lsn, error } = end;
-  if (kind === 'end-of-wal') {
-    const reason = error === undefined ? '' : `: ${error.message}`;
-    reporter.note(`the WAL ends at ${formatPgLsn(lsn)}${reason}`);
-    return CLEAN;
-  }
-  if (error === undefined) return CLEAN;
+  noteEndOfWal(reporter, end);
+  if (kind === 'end-of-wal' || error === undefined) return CLEAN;
   await onDamage({ lsn, error });
   return statusOfCode(error.code);
 }

@@ -5,6 +5,7 @@ import type { WalIngest, WalIngestResult } from '../../ingest/pipeline/wal-inges
 import type { WalIngestOptions } from '../../ingest/pipeline/wal-ingest-options.ts';
 import { formatLsn, formatPgLsn, type Lsn } from '../../layers/lsn.ts';
 import type { StoredSource } from '../../timeline/open-timeline.ts';
+import type { WalReader } from '../../wal/wal-reader.ts';
 import {
   countArgument,
   directoryArgument,
@@ -127,7 +128,7 @@ async function importWal(context: Context, options: ImportOptions): Promise<Exit
   if (paths === undefined) {
     throw new StorageError('usage', { what: 'option --wal <path> is missing' });
   }
-  const [{ walInput }, { openWal }, { WalIngest }] = await Promise.all([
+  const [{ noteEndOfWal, walInput }, { openWal }, { WalIngest }] = await Promise.all([
     import('../wal-input.ts'),
     import('../../wal/wal-reader.ts'),
     import('../../ingest/pipeline/wal-ingest.ts'),
@@ -141,11 +142,13 @@ async function importWal(context: Context, options: ImportOptions): Promise<Exit
   const redo = options.walRedo === undefined ? undefined : await startRedo(options.walRedo);
   let ingest: WalIngest | undefined;
   let result: WalIngestResult;
+  let wal: WalReader;
   try {
     try {
       ingest = await WalIngest.open({ ...opening, redo, onProgress, onCopied });
       checkEnd(end, ingest.startLsn);
-      result = await ingest.ingest(await openWal(source, { start: ingest.startLsn, end, signal }));
+      wal = await openWal(source, { start: ingest.startLsn, end, signal });
+      result = await ingest.ingest(wal);
     } finally {
       progress.finish();
       await ingest?.close();
@@ -164,6 +167,7 @@ async function importWal(context: Context, options: ImportOptions): Promise<Exit
   const records = formatNumberOf(result.recordCount, 'record', 'records');
   const layers = formatNumberOf(result.layers.length, 'layer', 'layers');
   reporter.note(`${records} in ${layers}, up to ${formatPgLsn(result.endLsn)}`);
+  noteEndOfWal(reporter, wal.end);
   return CLEAN;
 }
 

@@ -64,6 +64,16 @@ describe('import wal', () => {
     expect(check.status).toBe(0);
   });
 
+  test('import wal says where the WAL ends and why, unless --end was reached', async () => {
+    const whole = await importWal(temporaryDirectory());
+    expect(whole.status).toBe(0);
+    expect(whole.stderr).toMatch(
+      /up to 0\/1601F90\nthe WAL ends at 0\/1601F90: .*expected D110, found 0000\n$/,
+    );
+    const part = await importWal(temporaryDirectory(), ...END);
+    expect(part.stderr).toMatch(/up to 0\/15FFF98\n$/);
+  });
+
   test('import wal does not need the program that replays WAL where no page is copied', async () => {
     const result = await importWal(temporaryDirectory(), ...END, '--wal-redo', '/no/program');
     expect({ status: result.status, stderr: result.stderr }).toMatchObject({ status: 0 });
