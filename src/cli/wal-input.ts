@@ -24,6 +24,11 @@ import type { Reporter } from './reporter.ts';
 
 const STANDARD_INPUT = '-';
 
+export interface WalInput extends WalSource {
+  /** Whether there may be more segments later: in a directory or below a prefix. */
+  readonly canGrow: boolean;
+}
+
 /**
  * The source for all arguments together. Segments of one timeline may come from several of them.
  *
@@ -34,16 +39,17 @@ export async function walInput(
   context: Context,
   paths: readonly string[],
   options: RemoteOptions,
-): Promise<WalSource> {
+): Promise<WalInput> {
   if (paths.indexOf(STANDARD_INPUT) !== paths.lastIndexOf(STANDARD_INPUT)) {
     throw new StorageError('usage', { what: 'standard input is named twice: it is read once' });
   }
-  const sources: WalSource[] = [];
+  const sources: WalInput[] = [];
   for (const path of paths) sources.push(await sourceOf(context, path, options));
   const [only] = sources;
   if (only !== undefined && sources.length === 1) return only;
   return {
     path: paths.join(', '),
+    canGrow: sources.some((source) => source.canGrow),
     list: async (signal) => {
       const files = await Promise.all(sources.map((source) => source.list(signal)));
       return files.flat();
@@ -58,16 +64,22 @@ export function noteEndOfWal(reporter: Reporter, end: WalEnd | undefined): void 
   reporter.note(`the WAL ends at ${formatPgLsn(end.lsn)}${reason}`);
 }
 
-async function sourceOf(
-  context: Context,
-  path: string,
-  options: RemoteOptions,
-): Promise<WalSource> {
-  if (path === STANDARD_INPUT) return walBytes([{ bytes: await standardInput(context) }]);
-  if (!isUrl(path)) return (await isDirectory(path)) ? walDirectory(path) : walFiles([path]);
+async function sourceOf(context: Context, path: string, options: RemoteOptions): Promise<WalInput> {
+  if (path === STANDARD_INPUT) return fixed(walBytes([{ bytes: await standardInput(context) }]));
+  if (!isUrl(path)) {
+    return (await isDirectory(path)) ? growing(walDirectory(path)) : fixed(walFiles([path]));
+  }
   const { store, key, canList } = await remotePlace(path, options);
   const isObject = !canList || parseWalFileName(basename(key)) !== undefined;
-  return isObject ? walObject(store, key) : walObjects(store, key);
+  return isObject ? fixed(walObject(store, key)) : growing(walObjects(store, key));
+}
+
+function fixed(source: WalSource): WalInput {
+  return { ...source, canGrow: false };
+}
+
+function growing(source: WalSource): WalInput {
+  return { ...source, canGrow: true };
 }
 
 async function isDirectory(path: string): Promise<boolean> {

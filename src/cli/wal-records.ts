@@ -1,6 +1,6 @@
 /** Prints or counts the selected records of a reader, for `wal`. */
 import { availableParallelism } from 'node:os';
-import { throwIfAborted } from '../errors.ts';
+import { isStorageError, throwIfAborted } from '../errors.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
 import type { WalRecordBatch } from '../wal/record-batch.ts';
 import type { RecordSelection } from '../wal/record-selection.ts';
@@ -15,7 +15,7 @@ import { formatOf } from './shared-options.ts';
 import { ImageFiles } from './wal-images.ts';
 import { noteEndOfWal } from './wal-input.ts';
 import type { WalOptions } from './wal-options.ts';
-import { type StatisticsRows, WalStatistics, writeWalStatistics } from './wal-statistics.ts';
+import { formatWalStatistics, type StatisticsRows, WalStatistics } from './wal-statistics.ts';
 import { createWalWriter, type ShownDamage } from './wal-writer.ts';
 
 export interface WalRun {
@@ -75,7 +75,7 @@ export async function printStatistics(
   const tally = new RecordTally(reader.majorVersion, selection);
   const start = await countAhead(context, tally, run);
   const rest = start === undefined ? run : { ...run, reader: await run.openAt(start) };
-  const status = await walk(context, rest, {
+  const visitor: Visitor = {
     batch: (batch, { maximum, onDamage }) => {
       const reportRecord = (index: number, error: unknown): void => {
         if (!isDamage(error)) throw error;
@@ -87,9 +87,19 @@ export async function printStatistics(
       void context.reporter.error(
         error.lsn === undefined ? error.with({ lsn: formatLsn(lsn) }) : error,
       ),
-  });
-  const statistics = new WalStatistics(reader.majorVersion, tally);
-  await writeWalStatistics(context.stdout, statistics, { rows, format: formatOf(options) });
+  };
+  const format = formatOf(options);
+  const text = (): string =>
+    formatWalStatistics(new WalStatistics(reader.majorVersion, tally), { rows, format });
+  let status: ExitStatus;
+  try {
+    status = await walk(context, rest, visitor);
+  } catch (error) {
+    // WAL that is followed usually ends in this way.
+    if (options.follow && isStorageError(error, 'aborted')) context.stdout.post(text());
+    throw error;
+  }
+  await context.stdout.write(text());
   return status;
 }
 

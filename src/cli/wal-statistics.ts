@@ -9,8 +9,6 @@ import {
 } from '../wal/resource-managers.ts';
 import type { Format } from './context.ts';
 import { encodeJson, type Json } from './json.ts';
-import { ListWriter } from './list-writer.ts';
-import type { Output } from './output.ts';
 
 /** What makes a row: a resource manager, or a kind of record. */
 export type StatisticsRows = 'rmgr' | 'record';
@@ -80,19 +78,19 @@ export class WalStatistics {
 
 const FIRST_CUSTOM = 128;
 
-/** Writes the table of pg_waldump, or a line for each row. Throws errors of writing the output. */
-export async function writeWalStatistics(
-  output: Output,
+/** Returns the table of pg_waldump, or a line for each row. */
+export function formatWalStatistics(
   statistics: WalStatistics,
   { rows, format }: { readonly rows: StatisticsRows; readonly format: Format },
-): Promise<void> {
-  if (format === 'people') {
-    for (const line of tableLines(statistics, rows)) await output.write(`${line}\n`);
-    return;
-  }
-  const list = new ListWriter(output, format);
-  for (const row of statistics.rows(rows)) await list.write([encodeJson(rowJson(row))]);
-  await list.end();
+): string {
+  if (format === 'people') return linesOf([...tableLines(statistics, rows)]);
+  const objects = statistics.rows(rows).map((row) => encodeJson(rowJson(row)));
+  if (format === 'ndjson') return linesOf(objects);
+  return objects.length === 0 ? '[]\n' : `[\n${objects.join(',\n')}\n]\n`;
+}
+
+function linesOf(lines: readonly string[]): string {
+  return lines.map((line) => `${line}\n`).join('');
 }
 
 function rowJson({ name, count, recordBytes, imageBytes }: StatisticsRow): Json {

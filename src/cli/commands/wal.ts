@@ -63,9 +63,13 @@ async function wal(
   if (start !== undefined && end !== undefined && end < start) {
     throw new StorageError('usage', { what: 'the range of LSNs ends before it starts' });
   }
+  if (follow && paths.every((path) => path === '-')) {
+    throw new StorageError('usage', { what: 'standard input is read once: --follow needs a path' });
+  }
   const source = await walInput(context, paths, options);
   if (context.stdoutIsFile) await refuseSegmentsAsOutput(source, context.signal);
-  const waitForMore = follow ? waitingForMore(context, paths) : undefined;
+  const followed = { source, paths, end: () => reader.end };
+  const waitForMore = follow ? waitingForMore(context, followed) : undefined;
   const { signal } = context;
   const openAt = (from: Lsn | undefined): Promise<WalReader> =>
     openWal(source, { start: from, end, timeline, skipCorrupt, waitForMore, signal });

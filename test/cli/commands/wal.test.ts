@@ -288,6 +288,12 @@ describe('wrong usage', () => {
     expect(stdout.replace(/\s+/g, ' ')).toMatch(/--stats \[rows\] .* \(preset: "rmgr"\)/);
   });
 
+  test('standard input cannot be followed', async () => {
+    const { status, stderr } = await runCli(['wal', '-', '--follow'], { stdin: '' });
+    expect(status).toBe(2);
+    expect(stderr).toContain('--follow needs a path');
+  });
+
   test('wal without a path is wrong usage', async () => {
     const { status, stderr } = await runCli(['wal', '--stats']);
     expect(status).toBe(2);
@@ -350,4 +356,46 @@ test('a growing directory is followed until the interruption', async () => {
   });
   expect(status).toBe(130);
   expect(stdout.split('\n').slice(0, -1)).toEqual(expected);
+});
+
+test.each([
+  ['--json', (stdout: string) => JSON.parse(stdout).length],
+  ['--stats', (stdout: string) => Number(/^Total +(\d+) /m.exec(stdout)?.[1])],
+])(
+  'followed WAL that is interrupted has complete output with %s',
+  async (format, countOf) => {
+    const [first = ''] = SEGMENTS;
+    const directory = walDirectoryOfTest([first]);
+    const whole = await runCli(['wal', directory, ...OLD_TIMELINE, '--json']);
+    const count = JSON.parse(whole.stdout).length;
+    const words = ['wal', directory, ...OLD_TIMELINE, '--follow', format];
+    let printed = Number.NaN;
+    // On a slow machine, the end of the WAL is reached late.
+    for (const delayMs of [300, 1000, 3000, 9000]) {
+      const { stdout, status } = await runCli(words, { signal: AbortSignal.timeout(delayMs) });
+      expect(status).toBe(130);
+      printed = stdout === '' ? Number.NaN : countOf(stdout);
+      if (printed === count) break;
+    }
+    expect(printed).toBe(count);
+  },
+  30_000,
+);
+
+test('segments that are named are followed to the end of the last one', async () => {
+  const [first = '', second = ''] = SEGMENTS;
+  const directory = walDirectoryOfTest([first, second]);
+  const path = join(directory, first);
+  writeFileSync(path, segmentBytes(first).subarray(0, 65536));
+  const expected = walDirectoryOfTest([first]);
+  let hasGrown = false;
+  const { stdout, stderr, status } = await runCli(['wal', path, '--follow'], {
+    onOutput: () => {
+      if (!hasGrown) writeFileSync(path, segmentBytes(first));
+      hasGrown = true;
+    },
+  });
+  expect(status).toBe(0);
+  expect(stdout).toBe((await runCli(['wal', expected])).stdout);
+  expect(stderr).toContain(`expected segment ${second}`);
 });
