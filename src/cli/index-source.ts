@@ -1,7 +1,8 @@
 /** Finds and reads the index for a command, and lists the layers from which an index can be rebuilt. */
 import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import { StorageError } from '../errors.ts';
-import { pathOfObject, readWhole } from '../object-store/object-store.ts';
+import { pathOfObject } from '../object-store/object-store.ts';
+import { readWhole } from '../object-store/read-whole.ts';
 import { chooseIndex } from '../timeline/chosen-generation.ts';
 import type { Generation } from '../timeline/generation.ts';
 import { IndexPart, MAXIMUM_INDEX_SIZE } from '../timeline/index-part/index-part.ts';

@@ -10,7 +10,8 @@
 import { StorageError } from '../errors.ts';
 import { parseLsn } from '../layers/lsn.ts';
 import type { Snapshot, SnapshotLayer } from '../map/snapshot.ts';
-import { type ObjectStore, pathOfObject, readWhole } from '../object-store/object-store.ts';
+import { type ObjectStore, pathOfObject } from '../object-store/object-store.ts';
+import { readWhole } from '../object-store/read-whole.ts';
 import {
   compareGenerations,
   formatGenerationSuffix,

@@ -41,9 +41,8 @@ export {
   type ObjectRequestOptions,
   type ObjectStart,
   type ObjectStore,
-  type ReadWholeOptions,
-  readWhole,
 } from '../object-store/object-store.ts';
+export { type ReadWholeOptions, readWhole } from '../object-store/read-whole.ts';
 export type { RetryOptions } from '../object-store/retry.ts';
 export type { S3CredentialProvider, S3Credentials } from '../object-store/s3-settings.ts';
 export { type S3StoreOptions, s3Store } from '../object-store/s3-store.ts';

@@ -29,6 +29,7 @@ import { OpenFiles } from '../virtual-file/open-files.ts';
 import { createUnique } from '../virtual-file/unique-file.ts';
 import { VirtualFile } from '../virtual-file/virtual-file.ts';
 import { overwriteFile } from '../write-once/overwrite.ts';
+import { trustStore } from './foreign-store.ts';
 import {
   badKey,
   type CommonPrefix,
@@ -99,6 +100,7 @@ class DirectoryStore implements ObjectStore {
   readonly #directories: DurableDirectories;
 
   constructor(directory: string, openFiles: OpenFiles) {
+    trustStore(this);
     this.name = directory;
     this.#root = absolutePath(directory).replace(/\/+$/, '');
     this.#openFiles = openFiles;

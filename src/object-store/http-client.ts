@@ -8,7 +8,7 @@ import { onAbort } from '../on-abort.ts';
 import { messageOf } from '../realms.ts';
 import { Limiter } from '../virtual-file/limiter.ts';
 import { errnoOf } from '../virtual-file/system-error.ts';
-import { MAXIMUM_ATTEMPTS, RETRY_OPTIONS, type RetryOptions, transient } from './retry.ts';
+import { checkRetryOptions, RETRY_OPTIONS, type RetryOptions, transient } from './retry.ts';
 
 /** Options that all network stores share. */
 export interface NetworkOptions extends RetryOptions {
@@ -38,9 +38,8 @@ const SLOWEST_BYTES_PER_MS = 64;
 
 /** Throws `invalid-input`. */
 export function checkNetworkOptions(options: NetworkOptions): void {
-  const { attempts, firstWaitMs, timeoutMs, maximumInFlight } = options;
-  if (attempts !== undefined) checkCount('attempts', attempts, { from: 1, to: MAXIMUM_ATTEMPTS });
-  if (firstWaitMs !== undefined) checkCount('firstWaitMs', firstWaitMs, { to: 60_000 });
+  checkRetryOptions(options);
+  const { timeoutMs, maximumInFlight } = options;
   const bounds = { from: 1, to: MAXIMUM_TIMEOUT_MS };
   if (timeoutMs !== undefined) checkCount('timeoutMs', timeoutMs, bounds);
   if (maximumInFlight !== undefined) checkCount('maximumInFlight', maximumInFlight, { from: 1 });

@@ -6,9 +6,9 @@
 import type { ByteSource, ReadRangesOptions } from '../blob-writer/byte-source.ts';
 import type { ReadRange } from '../blob-writer/read-range.ts';
 import { checkOptions, type KnownOptions } from '../check-options.ts';
+import { checkedStore } from './foreign-store.ts';
 import {
   checkRequestOptions,
-  checkStore,
   type ObjectInfo,
   type ObjectReadOptions,
   type ObjectStore,
@@ -49,11 +49,11 @@ export async function objectSource(
   key: string,
   options: ObjectReadOptions = {},
 ): Promise<ObjectSource> {
-  checkStore(store);
+  const checked = checkedStore(store);
   checkOptions(options, OPTIONS);
   checkRequestOptions(options);
-  const { info, bytes } = await store.readStart(key, START_LENGTH, options);
-  return new StoredObject(store, info, { start: bytes, signal: options.signal });
+  const { info, bytes } = await checked.readStart(key, START_LENGTH, options);
+  return new StoredObject(checked, info, { start: bytes, signal: options.signal });
 }
 
 class StoredObject implements ObjectSource {

@@ -19,7 +19,6 @@ import {
   checkBytes,
   checkCount,
   checkObject,
-  checkOneOf,
   checkSignal,
   checkText,
 } from '../check-options.ts';
@@ -147,54 +146,6 @@ export interface ObjectStore {
   readonly settings?: StoreSettings | undefined;
 }
 
-/** Options of `readWhole`. */
-export interface ReadWholeOptions extends ObjectReadOptions {
-  /** Bytes; a larger object is refused as `too-large`. */
-  readonly maximumLength: number;
-}
-
-/** Bytes that are requested before the size is known. */
-const FIRST_LENGTH = 8 * 1024 * 1024;
-
-/**
- * Reads a small object in one request; above 8 MiB the first one determines the size, before more memory is allocated.
- *
- * @returns The object and all its bytes, which are the caller's own.
- * @throws `too-large`; as `ObjectStore.readStart`, and `ObjectStore.readRanges`.
- *
- * @example
- * const { bytes } = await readWhole(store, 'index_part.json', { maximumLength: 64 * 1024 * 1024 });
- */
-export async function readWhole(
-  store: ObjectStore,
-  key: string,
-  options: ReadWholeOptions,
-): Promise<ObjectStart> {
-  checkStore(store);
-  checkObject('options', options);
-  const { maximumLength, ...reading } = options;
-  checkCount('maximumLength', maximumLength, { from: 1 });
-  const firstLength = Math.min(maximumLength, FIRST_LENGTH);
-  const start = await store.readStart(key, firstLength, reading);
-  const { info, bytes } = start;
-  const path = pathOfObject(store, key);
-  if (info.size > maximumLength) {
-    throw new StorageError('too-large', {
-      what: 'object',
-      path,
-      expected: `at most ${maximumLength} bytes`,
-      actual: `${info.size}`,
-    });
-  }
-  if (bytes.length === info.size) return start;
-  if (bytes.length < firstLength) throw endsEarly(path, bytes.length, info.size);
-  const whole = new Uint8Array(info.size);
-  whole.set(bytes);
-  const rest = { target: whole.subarray(bytes.length), offset: bytes.length };
-  await store.readRanges(key, [rest], { ...reading, etag: reading.etag ?? info.etag });
-  return { info, bytes: whole };
-}
-
 /** True for a common prefix, false for an object. */
 export function isCommonPrefix(item: ObjectInfo | CommonPrefix): item is CommonPrefix {
   checkObject('item of a listing', item);
@@ -209,14 +160,6 @@ export function directoryPrefix(prefix: string): string {
 /** The object as named in messages: `s3://bucket/prefix/key`. */
 export function pathOfObject({ name }: Pick<ObjectStore, 'name'>, key: string): string {
   return key === '' || name.endsWith('/') ? name + key : `${name}/${key}`;
-}
-
-/** Throws `invalid-input` unless the value is an object store. */
-export function checkStore(store: unknown): asserts store is ObjectStore {
-  checkObject('store', store);
-  for (const method of ['readRanges', 'readStart', 'list', 'head', 'put']) {
-    checkOneOf(`${method} of the store`, typeof Reflect.get(store, method), ['function']);
-  }
 }
 
 /** S3's limit. */

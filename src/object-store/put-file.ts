@@ -8,9 +8,9 @@ import { throwIfAborted } from '../errors.ts';
 import { absolutePath } from '../virtual-file/absolute-path.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
 import { VirtualFile } from '../virtual-file/virtual-file.ts';
+import { checkedStore } from './foreign-store.ts';
 import {
   checkRequestOptions,
-  checkStore,
   endsEarly,
   type ObjectInfo,
   type ObjectRequestOptions,
@@ -45,17 +45,18 @@ export async function putFile(
   file: string,
   options: LocalFileOptions = {},
 ): Promise<ObjectInfo> {
-  checkStore(store);
+  const checked = checkedStore(store);
   checkText('file', file);
   const { signal, openFiles } = options;
   checkRequestOptions({ signal });
-  if (store.putFile !== undefined) return store.putFile(key, file, { signal });
+  if (checked.putFile !== undefined) return checked.putFile(key, file, { signal });
   // The file is read only if it is needed.
-  if ((await store.head(key, { signal })) !== undefined) throw takenError(pathOfObject(store, key));
+  if ((await checked.head(key, { signal })) !== undefined)
+    throw takenError(pathOfObject(checked, key));
   const opened = await VirtualFile.open(absolutePath(file), { read: true, openFiles, signal });
   try {
     const bytes = await opened.readToEnd({ maximumLength: MAXIMUM_LENGTH_AT_ONCE });
-    return await store.put(key, bytes, { ifAbsent: true, signal });
+    return await checked.put(key, bytes, { ifAbsent: true, signal });
   } finally {
     await opened.close();
   }

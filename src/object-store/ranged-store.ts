@@ -8,6 +8,7 @@ import { constants } from 'node:buffer';
 import { distribute, joinRanges, type ReadRange } from '../blob-writer/read-range.ts';
 import { checkCount } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
+import { trustStore } from './foreign-store.ts';
 import { nonsense } from './http-client.ts';
 import {
   changedError,
@@ -55,6 +56,7 @@ export abstract class RangedStore {
   constructor(name: string, retry: RetryOptions) {
     this.name = name;
     this.retry = retry;
+    trustStore(this);
   }
 
   async readRanges(

@@ -3,7 +3,7 @@
  * each is random below that, so that many clients do not retry together.
  */
 import { setTimeout as wait } from 'node:timers/promises';
-import type { KnownOptions } from '../check-options.ts';
+import { checkCount, type KnownOptions } from '../check-options.ts';
 import { abortedError, isStorageError, type StorageError, throwIfAborted } from '../errors.ts';
 
 /** How often, and how soon, a store retries a request after a transient failure. */
@@ -19,7 +19,7 @@ export const RETRY_OPTIONS: KnownOptions<RetryOptions> = {
   firstWaitMs: true,
 };
 
-export const MAXIMUM_ATTEMPTS = 20;
+const MAXIMUM_ATTEMPTS = 20;
 const DEFAULT_ATTEMPTS = 5;
 const DEFAULT_FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 5000;
@@ -33,6 +33,12 @@ const transientErrors = new WeakMap<StorageError, number | undefined>();
 export function transient(error: StorageError, requestedWaitMs?: number): StorageError {
   transientErrors.set(error, requestedWaitMs);
   return error;
+}
+
+/** Throws `invalid-input`. */
+export function checkRetryOptions({ attempts, firstWaitMs }: RetryOptions): void {
+  if (attempts !== undefined) checkCount('attempts', attempts, { from: 1, to: MAXIMUM_ATTEMPTS });
+  if (firstWaitMs !== undefined) checkCount('firstWaitMs', firstWaitMs, { to: 60_000 });
 }
 
 /**

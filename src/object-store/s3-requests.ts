@@ -7,7 +7,9 @@
  */
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
+import { isDate } from 'node:util/types';
 import { AwsV4Signer } from 'aws4fetch';
+import { checkObject, checkOneOf, checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { type HttpAnswer, HttpClient, type NetworkOptions } from './http-client.ts';
 import { badKey } from './object-store.ts';
@@ -201,12 +203,22 @@ async function provided(provider: S3CredentialProvider, path: string): Promise<S
   }
 }
 
+const HEADER_TEXT = /^[\x21-\x7e]+$/;
+
 /** Throws `invalid-input`. */
 export function checkedCredentials(credentials: S3Credentials): S3Credentials {
-  const { accessKeyId, secretAccessKey } = Object(credentials);
-  if (typeof accessKeyId === 'string' && typeof secretAccessKey === 'string') return credentials;
-  const expected = 'accessKeyId and secretAccessKey';
-  throw new StorageError('invalid-input', { what: 'credentials', expected });
+  checkObject('credentials', credentials);
+  const { accessKeyId, secretAccessKey, sessionToken, expiration } = credentials;
+  const texts = { accessKeyId, secretAccessKey, ...(sessionToken && { sessionToken }) };
+  for (const [name, text] of Object.entries(texts)) {
+    checkText(name, text);
+    // The text itself is a secret.
+    if (HEADER_TEXT.test(text)) continue;
+    throw new StorageError('invalid-input', { what: name, expected: 'printable ASCII' });
+  }
+  if (expiration !== undefined && !isDate(expiration))
+    checkOneOf('expiration', undefined, ['a Date']);
+  return credentials;
 }
 
 function isExpiring(credentials: Target['credentials']): boolean {

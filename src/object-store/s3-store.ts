@@ -28,7 +28,6 @@ import {
   type ObjectRequestOptions,
   type ObjectStore,
   pathOfObject,
-  readWhole,
   replacedError,
   type StoreSettings,
   takenError,
@@ -36,6 +35,7 @@ import {
 import { digestFile, isSameAsFile } from './put-file.ts';
 import { partialAnswer, rangeHeaders, wholeAnswer } from './range-headers.ts';
 import type { RangeAnswer, WantedRange } from './ranged-store.ts';
+import { readWhole } from './read-whole.ts';
 import { retrying } from './retry.ts';
 import { MAXIMUM_PAGE_LENGTH, parsePage } from './s3-listing.ts';
 import {

@@ -30,7 +30,7 @@ import {
 } from './object-store.ts';
 import { parsedRange } from './range-headers.ts';
 import type { RangeAnswer, WantedRange } from './ranged-store.ts';
-import { RETRY_OPTIONS, type RetryOptions, transient } from './retry.ts';
+import { checkRetryOptions, RETRY_OPTIONS, type RetryOptions, transient } from './retry.ts';
 import { errorOfFailure } from './s3-errors.ts';
 
 /** The part of an `S3Client` that is used. */
@@ -85,6 +85,7 @@ const OPTIONS: KnownOptions<SdkStoreOptions> = {
  */
 export function sdkStore(options: SdkStoreOptions): ObjectStore {
   checkOptions(options, OPTIONS);
+  checkRetryOptions(options);
   const { client, commands, bucket, prefix } = options;
   checkObject('client', client);
   checkOneOf('send of the client', typeof client.send, ['function']);

@@ -28,6 +28,13 @@ export const loseNothing: Choose = (n) => {
   return n - 1;
 };
 
+/** Throws: `invalid-input` unless the function answers with an integer from 0 to `n - 1`. */
+export function answerOf(choose: Choose, n: number): number {
+  const answer = choose(n);
+  checkCount('answer about a crash', answer, { to: n - 1 });
+  return answer;
+}
+
 function checkAnswers(n: number): void {
   checkCount('number of answers', n, { from: 1 });
 }

@@ -3,8 +3,15 @@
  * a sample in which single changes are lost or kept alone more often than chance would have it, since
  * that is where stores fail.
  */
-import { checkCount, checkObject, checkOneOf, checkOptions } from '../check-options.ts';
-import { type Choose, everyChoice, loseEverything, loseNothing, seededChoices } from './choices.ts';
+import { checkArray, checkCount, checkObject, checkOneOf, checkOptions } from '../check-options.ts';
+import {
+  answerOf,
+  type Choose,
+  everyChoice,
+  loseEverything,
+  loseNothing,
+  seededChoices,
+} from './choices.ts';
 import type { MemoryFileSystem } from './memory-file-system.ts';
 
 /** One state that a crash may leave. */
@@ -31,7 +38,8 @@ const MAXIMUM_ENUMERATED = 256;
  *
  * @returns every state, if there are at most `limit` and at most 256 of them; otherwise `limit` states,
  * some of which may be equal: first the newest, then the durable one, then a sample
- * @throws `invalid-input` if `limit` is not an integer from 1
+ * @throws `invalid-input` if `limit` is not an integer from 1, or `random` answers with anything but an integer from 0
+ * to `n - 1`
  * @example
  * for (const { disk: after, choices } of crashStates(disk)) {
  *   assert.ok(isIntact(after), `replayCrash(disk, [${choices}])`);
@@ -42,11 +50,11 @@ export function crashStates(
   options: CrashStatesOptions = {},
 ): Generator<CrashState, void, undefined> {
   checkDisk(disk);
-  checkOptions(options, { limit: true, random: true });
+  checkOptions(options, { limit: true, random: 'function' });
   const { limit = 256, random = seededChoices(1) } = options;
   checkCount('limit', limit, { from: 1 });
   const isEnumerated = disk.countCrashStates() <= Math.min(limit, MAXIMUM_ENUMERATED);
-  return isEnumerated ? enumerate(disk) : sample(disk, limit, random);
+  return isEnumerated ? enumerate(disk) : sample(disk, limit, (n) => answerOf(random, n));
 }
 
 /**
@@ -56,7 +64,8 @@ export function crashStates(
  */
 export function replayCrash(disk: MemoryFileSystem, choices: readonly number[]): CrashState {
   checkDisk(disk);
-  if (!Array.isArray(choices)) checkObject('choices', undefined);
+  checkArray('choices', choices);
+  for (const choice of Array.from(choices)) checkCount('choice', choice);
   return crash(
     disk,
     byIndex((at, n) => Math.min(choices[at] ?? 0, n - 1)),
@@ -93,7 +102,7 @@ function* sampledChoices(disk: MemoryFileSystem, random: Choose): Generator<Choo
   const questions = crash(disk, loseNothing).choices.length;
   for (;;) {
     for (let batch = 0; batch < 8; batch += 1) yield biased(random, questions);
-    const one = random(questions);
+    const one = random(Math.max(1, questions));
     yield byIndex((at, n) => (at === one ? random(n - 1) : n - 1));
     yield byIndex((at, n) => (at === one ? 1 + random(n - 1) : 0));
   }

@@ -1,4 +1,13 @@
 /** What a `MemoryFileSystem` reports before each operation, and the faults that a test can answer with. */
+import { isPromise } from 'node:util/types';
+import {
+  checkFlag,
+  checkLimit,
+  checkOneOf,
+  checkOptions,
+  checkText,
+  type KnownOptions,
+} from '../check-options.ts';
 import { systemError } from '../virtual-file/system-error.ts';
 
 /** `sync-data` is the sync of a file's content without its mode and owner. */
@@ -65,6 +74,22 @@ export interface FaultAction {
  * @returns the fault, or nothing
  */
 export type Intercept = (operation: FileSystemOperation) => FaultAction | undefined;
+
+const ACTION: KnownOptions<FaultAction> = {
+  delay: true,
+  fail: true,
+  whileSyncing: true,
+  limit: true,
+};
+
+/** Throws: `invalid-input` for an answer that is not a fault. */
+export function checkAction(action: FaultAction): void {
+  checkOptions(action, ACTION);
+  if (isPromise(action)) checkOneOf('answer of intercept', 'a promise', ['a fault']);
+  if (action.fail !== undefined) checkText('fail', action.fail);
+  checkFlag('whileSyncing', action.whileSyncing);
+  checkLimit('limit', action.limit);
+}
 
 export function throwIfFailing(
   { kind, path }: Omit<FileSystemOperation, 'index'>,

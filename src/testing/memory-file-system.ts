@@ -9,7 +9,7 @@
  * Asynchronous operations take effect one turn after the call, so that bytes that change before the
  * promise settles are written changed, as on a real system.
  */
-import { checkBytes, checkText } from '../check-options.ts';
+import { checkBytes, checkCallable, checkText } from '../check-options.ts';
 import type {
   DirectoryEntry,
   FileStat,
@@ -29,8 +29,9 @@ import {
   isSyncUnsupported,
   systemError,
 } from '../virtual-file/system-error.ts';
-import type { Choose } from './choices.ts';
+import { answerOf, type Choose } from './choices.ts';
 import {
+  checkAction,
   type FaultAction,
   type FileSystemOperation,
   type Intercept,
@@ -296,9 +297,11 @@ export class MemoryFileSystem implements FileSystem {
    * contents: `loseEverything`, `loseNothing`, or a function of `seededChoices` or `everyChoice`
    * @returns an independent copy with what the crash left, all of it durable, without open files and
    * without `intercept`
+   * @throws `invalid-input` for a function that answers with anything but an integer from 0 to `n - 1`
    */
   crash(choose: Choose): MemoryFileSystem {
-    return this.#with(this.#tree.crash(choose));
+    checkCallable('choose', choose);
+    return this.#with(this.#tree.crash((n) => answerOf(choose, n)));
   }
 
   /**
@@ -347,7 +350,9 @@ export class MemoryFileSystem implements FileSystem {
     const index = this.#operationCount;
     this.#operationCount += 1;
     try {
-      return this.intercept?.({ index, ...operation }) ?? {};
+      const action = this.intercept?.({ index, ...operation }) ?? {};
+      checkAction(action);
+      return action;
     } catch (error) {
       throw fromNodeError(wordsOf(operation.kind), operation.path, error);
     }

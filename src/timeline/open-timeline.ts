@@ -18,12 +18,8 @@ import { formatLayerName, parseLayerName } from '../layers/layer-name.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { openLayer } from '../layers/open-layer.ts';
 import { directoryStore } from '../object-store/directory-store.ts';
-import {
-  checkStore,
-  directoryPrefix,
-  type ObjectStore,
-  pathOfObject,
-} from '../object-store/object-store.ts';
+import { checkedStore } from '../object-store/foreign-store.ts';
+import { directoryPrefix, type ObjectStore, pathOfObject } from '../object-store/object-store.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
 import type { TimelineMetadataFields } from '../write-once/timeline-metadata.ts';
 import type { IndexPartFields } from './index-part/index-fields.ts';
@@ -204,10 +200,10 @@ export interface SourcePlace {
 export async function placeOfSource(source: StoredSource): Promise<SourcePlace> {
   if (typeof source === 'string') return placeOfPath(source);
   checkObject('source', source);
-  checkStore(source.store);
+  const store = checkedStore(source.store);
   if (source.prefix !== undefined) checkText('prefix', source.prefix);
   const prefix = source.prefix ?? '';
-  const root = { store: source.store, directory: undefined };
+  const root = { store, directory: undefined };
   if (source.indexName !== undefined) checkText('indexName', source.indexName);
   return { root, prefix: directoryPrefix(prefix), indexName: source.indexName };
 }

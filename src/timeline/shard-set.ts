@@ -8,7 +8,8 @@
 import { assert } from '../assert.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
-import { type ObjectStore, pathOfObject, readWhole } from '../object-store/object-store.ts';
+import { type ObjectStore, pathOfObject } from '../object-store/object-store.ts';
+import { readWhole } from '../object-store/read-whole.ts';
 import { parseTenantConfig } from '../write-once/tenant-config.ts';
 import { chooseManifest } from './chosen-generation.ts';
 import { listFiles } from './list-files.ts';

@@ -1,11 +1,7 @@
 /** Surveys the place of a timeline: its index, its layers, leftovers of writers, and unknown files. */
 import { isStorageError, type StorageError } from '../errors.ts';
-import {
-  type ObjectInfo,
-  type ObjectStore,
-  pathOfObject,
-  readWhole,
-} from '../object-store/object-store.ts';
+import { type ObjectInfo, type ObjectStore, pathOfObject } from '../object-store/object-store.ts';
+import { readWhole } from '../object-store/read-whole.ts';
 import { chooseIndex } from './chosen-generation.ts';
 import { formatGenerationSuffix } from './generation.ts';
 import { IndexPart, MAXIMUM_INDEX_SIZE } from './index-part/index-part.ts';

@@ -6,12 +6,8 @@ import { join } from 'node:path';
 import { isStorageError } from '../errors.ts';
 import { formatLayerName, type LayerName, parseLayerName } from '../layers/layer-name.ts';
 import { objectSource } from '../object-store/object-source.ts';
-import {
-  type ObjectInfo,
-  type ObjectStore,
-  pathOfObject,
-  readWhole,
-} from '../object-store/object-store.ts';
+import { type ObjectInfo, type ObjectStore, pathOfObject } from '../object-store/object-store.ts';
+import { readWhole } from '../object-store/read-whole.ts';
 import { chooseIndex } from './chosen-generation.ts';
 import { formatGenerationSuffix, type Generation } from './generation.ts';
 import { isFutureLayer } from './index-part/check.ts';

@@ -18,10 +18,10 @@ import {
   type KnownOptions,
 } from '../check-options.ts';
 import { StorageError, throwIfAborted } from '../errors.ts';
+import { checkedStore } from '../object-store/foreign-store.ts';
 import { objectSource } from '../object-store/object-source.ts';
 import {
   checkPrefix,
-  checkStore,
   isCommonPrefix,
   type ObjectStore,
   pathOfObject,
@@ -114,17 +114,17 @@ export function walDirectory(path: string, options: WalSourceOptions = {}): WalS
  * @throws `invalid-input`.
  */
 export function walObjects(store: ObjectStore, prefix: string): WalSource {
-  checkStore(store);
+  const checked = checkedStore(store);
   checkPrefix(prefix);
   const folder = prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`;
   return {
-    path: pathOfObject(store, prefix),
+    path: pathOfObject(checked, prefix),
     list: async (signal) => {
       const files: WalFile[] = [];
-      for await (const item of store.list(folder, { delimiter: '/', signal })) {
+      for await (const item of checked.list(folder, { delimiter: '/', signal })) {
         if (isCommonPrefix(item)) continue;
         const name = item.key.slice(folder.length);
-        if (isWalName(name)) files.push(objectAt(store, item.key, name));
+        if (isWalName(name)) files.push(objectAt(checked, item.key, name));
       }
       return files;
     },
@@ -138,9 +138,9 @@ export function walObjects(store: ObjectStore, prefix: string): WalSource {
  * @throws `invalid-input`.
  */
 export function walObject(store: ObjectStore, key: string): WalSource {
-  checkStore(store);
+  const checked = checkedStore(store);
   checkText('key of a WAL segment', key);
-  const file = objectAt(store, key, key.slice(key.lastIndexOf('/') + 1));
+  const file = objectAt(checked, key, key.slice(key.lastIndexOf('/') + 1));
   return { path: file.path, list: async () => [file] };
 }
 

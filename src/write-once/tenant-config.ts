@@ -172,6 +172,8 @@ function parseMode(table: TomlTable): LocationMode {
 }
 
 function tableOfMode(mode: LocationMode): TomlTable {
+  checkObject('mode of the tenant configuration', mode);
+  checkOneOf('kind of the mode', mode.kind, ['attached', 'secondary']);
   if (mode.kind === 'secondary') {
     return tomlTable([['Secondary', merged({ warm: mode.warm }, mode.other)]]);
   }
@@ -185,6 +187,7 @@ function tableOfMode(mode: LocationMode): TomlTable {
 
 /** Known entries come first; null entries are omitted. */
 function merged(known: Record<string, TomlValue | null>, other: TomlTable): TomlTable {
+  checkObject('other fields of the tenant configuration', other);
   const table = tomlTable();
   for (const [name, value] of Object.entries(known)) if (value !== null) table[name] = value;
   for (const [name, value] of Object.entries(other)) {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { readWhole } from '../../src/object-store/object-store.ts';
+import { readWhole } from '../../src/object-store/read-whole.ts';
 import {
   SK15_SEGMENT_NAME,
   SK15_TIMELINE,

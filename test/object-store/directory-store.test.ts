@@ -7,9 +7,9 @@ import {
   isCommonPrefix,
   type ObjectListOptions,
   type ObjectStore,
-  readWhole,
 } from '../../src/object-store/object-store.ts';
 import { putFile } from '../../src/object-store/put-file.ts';
+import { readWhole } from '../../src/object-store/read-whole.ts';
 import { loseEverything } from '../../src/testing/choices.ts';
 import { crashStates } from '../../src/testing/crash-states.ts';
 import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { StorageErrorCode } from '../../src/errors.ts';
 import { httpObject, httpStore } from '../../src/object-store/http-store.ts';
-import { readWhole } from '../../src/object-store/object-store.ts';
+import { readWhole } from '../../src/object-store/read-whole.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 
 const BYTES = Uint8Array.from({ length: 50_000 }, (_, index) => (index * 7) % 251);

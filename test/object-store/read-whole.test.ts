@@ -1,6 +1,7 @@
 /** Objects that are read whole, in a bounded first request. */
 import { expect, test } from 'vitest';
-import { type ObjectStore, readWhole } from '../../src/object-store/object-store.ts';
+import type { ObjectStore } from '../../src/object-store/object-store.ts';
+import { readWhole } from '../../src/object-store/read-whole.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 
 const MIB = 1024 * 1024;

@@ -1,10 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { StorageErrorCode } from '../../src/errors.ts';
-import {
-  isCommonPrefix,
-  type ObjectStore,
-  readWhole,
-} from '../../src/object-store/object-store.ts';
+import { isCommonPrefix, type ObjectStore } from '../../src/object-store/object-store.ts';
+import { readWhole } from '../../src/object-store/read-whole.ts';
 import { CREDENTIALS, type Fault, type S3Server, startS3, storeOf } from '../support/s3-server.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 

@@ -4,11 +4,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import {
-  isCommonPrefix,
-  type ObjectStore,
-  readWhole,
-} from '../../src/object-store/object-store.ts';
+import { isCommonPrefix, type ObjectStore } from '../../src/object-store/object-store.ts';
+import { readWhole } from '../../src/object-store/read-whole.ts';
 import { type S3StoreOptions, s3Store } from '../../src/object-store/s3-store.ts';
 import { S3_BUCKET as BUCKET, S3_ENDPOINT as ENDPOINT } from '../support/s3-bucket.ts';
 import { type S3Server, startS3 } from '../support/s3-server.ts';

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import * as blobWriter from '../../src/entry/blob-writer.ts';
+import * as ingest from '../../src/entry/ingest.ts';
 import * as layers from '../../src/entry/layers.ts';
 import * as objectStore from '../../src/entry/object-store.ts';
 import * as postgres from '../../src/entry/postgres.ts';
@@ -139,6 +140,13 @@ const disk = () => {
   memory.createFile('/f', new Uint8Array(10));
   return memory;
 };
+/** With more changes than are enumerated. */
+const dirtyDisk = async () => {
+  const memory = disk();
+  const opened = await memory.open('/f', { write: true });
+  for (let at = 0; at < 9; at += 1) await opened.write(page, at * 4096);
+  return memory;
+};
 const block = {
   ...{ id: 0, spcnode: 1663, dbnode: 5, relnode: 16384, forkNumber: 0, blkno: 1 },
   ...{ data: new Uint8Array(1), willInit: false },
@@ -182,6 +190,21 @@ const [walSegment = { bytes: page }] = goldenWal(16).files.filter(
 );
 const walFile = { name: '', ...walSegment, ...blobWriter.bytesSource(walSegment.bytes) };
 const names = [golden?.path.split('/').at(-1) ?? ''];
+const info = { key: 'f', size: 3, etag: 'e', modified: new Date(0) };
+const ownStore = {
+  ...{ name: 'own', maximumGap: 5, head: async () => info, put: async () => info },
+  list: () => asyncItems,
+  readRanges: async () => {},
+  readStart: async () => ({ info, bytes: new Uint8Array(3) }),
+};
+const asyncItems = {
+  async *[Symbol.asyncIterator]() {
+    yield info;
+  },
+};
+const credentials = {
+  ...{ accessKeyId: 'a', secretAccessKey: 'b', sessionToken: 'c', expiration: new Date(0) },
+};
 const output = {
   layers: new Map(),
   stagingDirectory: directory,
@@ -343,6 +366,60 @@ const CASES: Case[] = [
   ),
   onFunction('isLayerOk', timeline.isLayerOk, { state: 'ok', findings: [{ severity: 'error' }] }),
   onFunction('fitsPageserver', layers.fitsPageserver, key, 0),
+  onFunction('formatTenantConfig', writeOnce.formatTenantConfig, {
+    ...{ form: 'location', settings: {}, other: {}, shard: {} },
+    mode: { kind: 'attached', generation: 1, attachMode: 'Single', other: {} },
+  }),
+  onMethod('IndexPart', () => timeline.IndexPart.create({ metadata, layers: new Map() }), 'with', {
+    lineage: {
+      ...{ reparentingHistory: [ids.timelineId], reparentingHistoryTruncated: false },
+      originalAncestor: { timelineId: ids.timelineId, lsn: 5n, detachedAt: '2024-01-01T00:00:00' },
+    },
+    gcBlocking: { reasons: ['Manual'], startedAt: '2024-01-01T00:00:00' },
+    ...{ lastAuxFilePolicy: 'v2', relSizeMigration: 'legacy' },
+  }),
+  onFunction(
+    'the size of a layer',
+    (size: number) => [
+      ...timeline.LayerMap.fromNames(names, { sizes: new Map([[names[0] ?? '', size]]) }).layers(),
+    ],
+    5,
+  ),
+  onFunction(
+    's3Store with credentials',
+    async (given: objectStore.S3StoreOptions) => {
+      const fetch = async () => new Response(null, { status: 404 });
+      await objectStore.s3Store({ ...given, fetch }).head('key');
+    },
+    { bucket: 'b', region: 'r', endpoint: 'http://127.0.0.1:1', attempts: 1, credentials },
+  ),
+  onFunction('sdkStore', objectStore.sdkStore, {
+    ...{ bucket: 'b', prefix: 'p', client: { send: () => {} }, attempts: 1, firstWaitMs: 1 },
+    commands: { GetObjectCommand: class {}, ListObjectsV2Command: class {} },
+  }),
+  onFunction(
+    'an intercept',
+    async (intercept: testing.Intercept) => {
+      const faulty = new testing.MemoryFileSystem({ intercept });
+      faulty.createFile('/f', page);
+      await (await faulty.open('/f', { read: true })).read(page, 0);
+    },
+    () => ({}),
+  ),
+  ...['fail', 'limit', 'whileSyncing'].map((name) =>
+    onFunction(
+      `an intercept that answers with ${name}`,
+      async (answer: never) => {
+        const faulty = new testing.MemoryFileSystem({ intercept: () => ({ [name]: answer }) });
+        faulty.createFile('/f', page);
+        await (await faulty.open('/f', { read: true })).read(page, 0);
+      },
+      undefined,
+    ),
+  ),
+  onMethod('disk', dirtyDisk, 'crash', () => 0),
+  onFunction('replayCrash', testing.replayCrash, await dirtyDisk(), [0, 1]),
+  onFunction('crashStates', testing.crashStates, await dirtyDisk(), { limit: 5, random: () => 0 }),
   onFunction('loseEverything', testing.loseEverything, 5),
   onFunction('loseNothing', testing.loseNothing, 5),
   onFunction('a seeded choice', testing.seededChoices(5), 5),
@@ -350,6 +427,17 @@ const CASES: Case[] = [
   onFunction('checkManifest', layers.checkManifest, source(), await layers.makeManifest(path), {
     ...{ maximumFindings: 3, onProgress: () => {} },
   }),
+  onFunction(
+    'a store of the caller',
+    async (store: objectStore.ObjectStore) => {
+      await objectStore.readWhole(store, 'f', { maximumLength: 10 });
+      await (await objectStore.objectSource(store, 'f')).read(new Uint8Array(3), 0);
+      await wal.walObjects(store, '').list(undefined);
+      const place = { tenantId: ids.tenantId, timelineId: ids.timelineId, shard };
+      await ingest.TimelineOutput.open({ ...place, target: { store }, generation: 1 });
+    },
+    ownStore,
+  ),
   onFunction(
     'handleSource',
     async (handle: blobWriter.ReadableHandle) => {

@@ -1,7 +1,8 @@
 /** Where an output goes: a directory, or a prefix of an object store. */
 import { checkObject, checkText } from '../../check-options.ts';
 import { directoryStore } from '../../object-store/directory-store.ts';
-import { checkStore, type ObjectStore } from '../../object-store/object-store.ts';
+import { checkedStore } from '../../object-store/foreign-store.ts';
+import type { ObjectStore } from '../../object-store/object-store.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
 
 /** A directory, or a prefix of an object store; `tenants/` is below it. */
@@ -21,11 +22,11 @@ export function placeOfTarget(target: OutputTarget, openFiles: OpenFiles): Outpu
     return { store: directoryStore(target, { openFiles }), prefix: '' };
   }
   checkObject('target', target);
-  checkStore(target.store);
+  const store = checkedStore(target.store);
   const { prefix = '' } = target;
   checkText('prefix', prefix);
   return {
-    store: target.store,
+    store,
     prefix: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`,
   };
 }

@@ -7,8 +7,8 @@ import {
   type ObjectPutOptions,
   type ObjectStore,
   pathOfObject,
-  readWhole,
 } from '../../object-store/object-store.ts';
+import { readWhole } from '../../object-store/read-whole.ts';
 import { IndexPart, MAXIMUM_INDEX_SIZE } from '../../timeline/index-part/index-part.ts';
 
 /** Where the index is. */

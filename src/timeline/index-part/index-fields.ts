@@ -24,9 +24,17 @@
  *
  * Source: Neon pageserver/src/tenant/remote_timeline_client/index.rs.
  */
-import { checkText } from '../../check-options.ts';
+import {
+  checkArray,
+  checkBoolean,
+  checkChoice,
+  checkObject,
+  checkOneOf,
+  checkText,
+} from '../../check-options.ts';
+import { parseIdentifier } from '../../layers/identifier.ts';
 import { formatLayerName, parseLayerName } from '../../layers/layer-name.ts';
-import { formatPgLsn, type Lsn } from '../../layers/lsn.ts';
+import { checkLsn, formatPgLsn, type Lsn } from '../../layers/lsn.ts';
 import { isCanonicalName } from '../../layers/name-digits.ts';
 import {
   decodeTimelineMetadata,
@@ -279,6 +287,31 @@ function decodeLineage(field: JsonField): Lineage {
       return { timelineId: id.identifier(), lsn: lsn.lsn(), detachedAt: time.time() };
     }),
   };
+}
+
+/** Checks the words and the nested fields. Throws `invalid-input`. */
+export function checkIndexFields(fields: IndexPartFields): void {
+  const { lineage, gcBlocking, lastAuxFilePolicy, relSizeMigration } = fields;
+  checkObject('lineage', lineage);
+  checkArray('reparentingHistory', lineage.reparentingHistory);
+  for (const id of lineage.reparentingHistory) parseIdentifier(id, 'id in reparentingHistory');
+  checkBoolean('reparentingHistoryTruncated', lineage.reparentingHistoryTruncated);
+  if (lineage.originalAncestor !== undefined) checkAncestor(lineage.originalAncestor);
+  if (gcBlocking !== undefined) {
+    checkObject('gcBlocking', gcBlocking);
+    checkText('startedAt of gcBlocking', gcBlocking.startedAt);
+    checkArray('reasons of gcBlocking', gcBlocking.reasons);
+    for (const reason of gcBlocking.reasons) checkOneOf('reason of gcBlocking', reason, REASONS);
+  }
+  checkChoice('lastAuxFilePolicy', lastAuxFilePolicy, POLICIES);
+  checkOneOf('relSizeMigration', relSizeMigration, MIGRATIONS);
+}
+
+function checkAncestor(ancestor: NonNullable<Lineage['originalAncestor']>): void {
+  checkObject('originalAncestor', ancestor);
+  parseIdentifier(ancestor.timelineId, 'timelineId of originalAncestor');
+  checkLsn(ancestor.lsn, 'lsn of originalAncestor');
+  checkText('detachedAt of originalAncestor', ancestor.detachedAt);
 }
 
 function encodeLineage(lineage: Lineage, old: JsonObject): JsonObject {

@@ -23,6 +23,7 @@ import { MAXIMUM_LAYERS } from '../layer-map/layer-table.ts';
 import { formatShardIndex } from '../tenant-shard.ts';
 import {
   canonicalLayerName,
+  checkIndexFields,
   decodeIndexFields,
   encodeIndexFields,
   INDEX_VERSION,
@@ -148,6 +149,7 @@ export class IndexPart {
     for (const name of ['l2Lsn', 'gcCompactionLsn', 'relSizeMigratedAt'] as const) {
       if (fields[name] !== undefined) checkLsn(fields[name], name);
     }
+    checkIndexFields(fields);
     return new IndexPart(this.#json, fields, metadata.diskConsistentLsn);
   }
 

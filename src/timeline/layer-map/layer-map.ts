@@ -15,6 +15,7 @@ import {
   checkCount,
   checkIterable,
   checkLimit,
+  checkMethod,
   checkObject,
   checkOptions,
 } from '../../check-options.ts';
@@ -141,6 +142,7 @@ export class LayerMap {
     checkCount('maximumLayers', maximumLayers, { to: MAXIMUM_LAYERS });
     checkIterable('names', names);
     checkMemoryLayers(options.memoryLayers);
+    if (options.sizes !== undefined) checkMethod('sizes', options.sizes, 'get');
     return new LayerMap(LayerTable.fromNames(names, maximumLayers), { ...options });
   }
 
@@ -330,7 +332,7 @@ export class LayerMap {
         start: table.lsn(table.lsnStart[layer] ?? 0),
         end: table.lsn(table.lsnEnd[layer] ?? 0),
       },
-      size: size === undefined ? undefined : BigInt(size),
+      size: size === undefined ? undefined : sizeOf(size),
     };
   }
 
@@ -398,6 +400,11 @@ export class LayerMap {
     });
     return parts;
   }
+}
+
+function sizeOf(size: number | bigint): bigint {
+  if (typeof size !== 'bigint') checkCount('size of a layer', size);
+  return BigInt(size);
 }
 
 function append(ranges: KeyRange[], range: KeyRange): void {
