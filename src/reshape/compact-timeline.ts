@@ -12,15 +12,17 @@
  * stores only those that are missing.
  */
 import {
+  checkArray,
   checkBigint,
   checkCount,
   checkMethod,
   checkObject,
   checkOptions,
+  checkText,
   type KnownOptions,
 } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
-import type { KeyRange } from '../layers/key.ts';
+import { checkKeyRange, type KeyRange } from '../layers/key.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
 import { inOrder } from '../timeline/in-order.ts';
 import { isFutureLayer } from '../timeline/index-part/check.ts';
@@ -42,7 +44,7 @@ import {
   LEVEL0_OPTIONS,
   type Level0Options,
 } from './level0.ts';
-import type { ShardFilter } from './level0-options.ts';
+import { checkShardFilter, type ShardFilter } from './level0-options.ts';
 import { DEFAULT_TARGET_SIZE } from './split-delta-writer.ts';
 
 /** Where image layers are made, and how. */
@@ -196,6 +198,8 @@ export async function compactTimeline(
     options;
   const { images, concurrency = 1, openFiles, ...choosing } = rest;
   checkCount('concurrency', concurrency, { from: 1 });
+  checkShardFilter(shard);
+  if (plan !== undefined) checkPlan(plan);
   const index = indexOf(timeline);
   const imageLsn = images === undefined ? 0n : checkedImageLsn(timeline, images);
   const inputs = plan?.inputs ?? chooseLevel0(timeline.map.layers(), choosing);
@@ -235,6 +239,18 @@ export function planCompaction(
     inputs,
     imageRanges: imageRanges(timeline.map, { lsn, thresholds: thresholdsOf(images) }),
   };
+}
+
+/** Throws `invalid-input` unless it could be the result of `planCompaction`. */
+function checkPlan(plan: PlannedCompaction): void {
+  checkObject('plan', plan);
+  checkArray('inputs of the plan', plan.inputs);
+  for (const input of Array.from(plan.inputs)) {
+    checkObject('input of the plan', input);
+    checkText('name of an input', input.name);
+  }
+  checkArray('imageRanges of the plan', plan.imageRanges);
+  for (const range of Array.from(plan.imageRanges)) checkKeyRange(range);
 }
 
 /** What all steps share. */

@@ -26,7 +26,7 @@ import { halvesOf, highHalf, lowHalf, splitLsn } from '../layers/lsn-halves.ts';
 import { outlineOfValue } from '../layers/value-outline.ts';
 import { intersect } from '../timeline/key-space.ts';
 import { shardKeeps } from '../timeline/shard-owner.ts';
-import type { ShardFilter } from './level0-options.ts';
+import { checkShardFilter, type ShardFilter } from './level0-options.ts';
 import { RowBuffer, type ScannedRow } from './row-buffer.ts';
 
 /** Options of `copyLayer`. */
@@ -67,6 +67,7 @@ export async function copyLayer(
   checkObject('options', options);
   const { tenantId, timelineId, keyRange, shard, until, ...writing } = options;
   if (keyRange !== undefined) checkKeyRange(keyRange);
+  checkShardFilter(shard);
   if (until !== undefined) {
     checkBigint('until', until);
     checkLsn(until, 'until');

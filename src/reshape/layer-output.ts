@@ -1,6 +1,12 @@
 /** Where the layers and the index of a reshaped timeline go, such as a `TimelineOutput`. */
 
-import { checkMethod, checkObject, checkOneOf, checkText } from '../check-options.ts';
+import {
+  checkFunction,
+  checkMethod,
+  checkObject,
+  checkOneOf,
+  checkText,
+} from '../check-options.ts';
 import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
 import type { IndexPart } from '../timeline/index-part/index-part.ts';
 import type { IndexLayer } from '../timeline/index-part/layer-entry.ts';
@@ -46,6 +52,8 @@ export class StoredLayers {
     checkMethod('output', output, 'putLayer');
     checkMethod('output', output, 'putIndex');
     checkText('stagingDirectory of the output', output.stagingDirectory);
+    checkMethod('layers of the output', output.layers, 'get');
+    checkFunction('putTenantManifest of the output', output.putTenantManifest);
     this.#output = output;
     this.#onLayer = onLayer;
   }

@@ -1,5 +1,6 @@
 /** Reads the records of WAL, from any LSN, in batches. */
 import {
+  checkBoolean,
   checkChoice,
   checkCount,
   checkOptions,
@@ -249,7 +250,9 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
     const { end } = this;
     if (waitForMore === undefined || end === undefined || end.kind === 'end-of-range') return false;
     if (end.kind === 'end-of-wal' || end.kind === 'truncated') {
-      if (!(await waitForMore(end.lsn))) return false;
+      const hasMore = await waitForMore(end.lsn);
+      checkBoolean('result of waitForMore', hasMore);
+      if (!hasMore) return false;
     } else if (this.#readAgainFrom === end.lsn) return false;
     else this.#readAgainFrom = end.lsn;
     throwIfAborted(signal, this.#source.path);

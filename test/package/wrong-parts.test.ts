@@ -182,6 +182,7 @@ async function batch(): Promise<object> {
 }
 const scan = { keyRange, lsnRange, signal: undefined };
 const cluster = await continuedCluster();
+const clusterFiles = new virtualFile.OpenFiles({ fileSystem: cluster });
 const FILE_SYSTEM = ['open', 'rename', 'link', 'unlink', 'stat', 'readDirectory', 'syncDirectory'];
 const methodsOf = (owner: object, methods: readonly string[]) =>
   Object.fromEntries(methods.map((method) => [method, methodOf(owner, method)]));
@@ -209,6 +210,7 @@ const output = {
   layers: new Map(),
   stagingDirectory: directory,
   putIndex: async () => 'index',
+  putTenantManifest: async () => 'manifest',
   putLayer: async () => ({ path: '', state: 'written' }),
 };
 
@@ -499,6 +501,34 @@ const CASES: Case[] = [
     onMethod('node', () => virtualFile.nodeFileSystem, method, join(directory, 'none')),
   ),
   onMethod('node', () => virtualFile.nodeFileSystem, 'makeDirectory', '/none/none', 0o700),
+  onFunction('salvageLayer', reshape.salvageLayer, path, {
+    ...{ directory: '/none', tenantId: ids.tenantId, timelineId: ids.timelineId },
+  }),
+  onFunction('diffLayers of a range', reshape.diffLayers, { layers: [] }, { layers: [] }, scan),
+  {
+    name: 'copyLayer',
+    args: [
+      { directory: '/none', shard: { sharding: { count: 2, stripeSize: 8 }, shardNumber: 0 } },
+    ],
+    call: async (options) => {
+      await using opened = await reader();
+      await Reflect.apply(reshape.copyLayer, undefined, [opened, options]);
+    },
+  },
+  {
+    name: 'compactTimeline',
+    args: [
+      {
+        ...{ output, plan: { inputs: [{ name: names[0] }], imageRanges: [keyRange] } },
+        shard: { sharding: { count: 2, stripeSize: 8 }, shardNumber: 0 },
+      },
+    ],
+    call: async (options) => {
+      const source = { store: objectStore.directoryStore('/base', { openFiles: clusterFiles }) };
+      await using opened = await timeline.openTimeline(source);
+      await Reflect.apply(reshape.compactTimeline, undefined, [opened, options]);
+    },
+  },
   {
     name: 'redactTimeline',
     args: [{ output, seed: 5, onLayer: () => {} }],
@@ -646,6 +676,16 @@ const INVALID: [string, string, () => unknown][] = [
   ['what is not a layer', 'summary', () => misused(reshape, 'diffLayers', NO_LAYER, NO_LAYER)],
   ['a negative length', 'length of a blob', () => blobWriter.encodePlainBlobHeader(page, 0, -1)],
   ['a header at -1', 'index of a blob header', () => blobWriter.decodeBlobHeader(page, -1, 0)],
+  [
+    'an answer of waitForMore',
+    'result of waitForMore',
+    async () => {
+      const waitForMore = async (): Promise<never> => 5 as never;
+      for await (const records of await wal.openWal(goldenWal(16).source, { waitForMore })) {
+        records.startLsn(0);
+      }
+    },
+  ],
   ['a list with a hole', 'segments', () => postgres.encodeSlruDirectory(new Array(2))],
   [
     'an OID of a block reference',

@@ -111,6 +111,7 @@ export async function diffLayers(
   throwIfAborted(signal);
   if (lsnRange !== undefined) checkWantedLsns(lsnRange);
   if (keyRange !== undefined) {
+    checkObject('keyRange', keyRange);
     checkKey(keyRange.start);
     checkKey(keyRange.end);
   }

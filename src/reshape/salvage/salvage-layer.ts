@@ -13,6 +13,7 @@ import { readExactly } from '../../blob-writer/byte-source.ts';
 import { checkBigint, checkOptions, type KnownOptions } from '../../check-options.ts';
 import { isStorageError, StorageError } from '../../errors.ts';
 import { isDamage } from '../../layers/damage.ts';
+import { parseIdentifier } from '../../layers/identifier.ts';
 import type { LayerInput } from '../../layers/layer-file/layer-input.ts';
 import type { FinishedLayer, WriteOptions } from '../../layers/layer-file/layer-writer.ts';
 import { WRITE_OPTIONS } from '../../layers/layer-file/layer-writer.ts';
@@ -105,6 +106,9 @@ export async function salvageLayer(
   if (lsn !== undefined) {
     checkBigint('lsn', lsn);
     checkLsn(lsn);
+  }
+  for (const name of ['tenantId', 'timelineId'] as const) {
+    if (options[name] !== undefined) parseIdentifier(options[name], name);
   }
   try {
     return await salvage(from, options, readOptions);
