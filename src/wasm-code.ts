@@ -154,6 +154,24 @@ export const masked = (value: Code, mask: number): Code => [
   ...i32.const(mask),
   ...i32.and,
 ];
+export const times = (value: Code, factor: number): Code => [
+  ...value,
+  ...i32.const(factor),
+  ...i32.multiply,
+];
+export const shifted = (value: Code, bits: number): Code => [
+  ...value,
+  ...i32.const(bits),
+  ...i32.shiftRight,
+];
+export const rotated = (value: Code, bits: number): Code => [
+  ...value,
+  ...i32.const(bits),
+  ...i32.rotateLeft,
+];
+/** The bytes of a word in the opposite order. */
+export const swapped = (word: Code): Code =>
+  either(masked(rotated(word, 8), 0x00ff_00ff), masked(rotated(word, 24), 0xff00_ff00 | 0));
 export const copied = (target: number, value: Code): Code => [...value, ...set(target)];
 export const isEqual = (left: Code, right: Code): Code => [...left, ...right, ...i32.isEqual];
 export const differs = (left: Code, right: Code): Code => [...left, ...right, ...i32.differs];

@@ -10,6 +10,8 @@
 import { assert } from '../../assert.ts';
 import { copyWords, sharedBytes, ViewedBytes } from '../../byte-words.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
+import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
+import { LeafKernel, RUN_ENTRIES } from './leaf-kernel.ts';
 import {
   encodeChildValue,
   encodeLeafValue,
@@ -28,6 +30,9 @@ export interface EntryRun {
   /** At most 39 bits each. */
   readonly values: Float64Array;
 }
+
+/** Entries from which a run is worth a call of the kernel. */
+const LONG_RUN = 16;
 
 /** More levels than a file whose block numbers are u32 can have. */
 const MAXIMUM_LEVELS = 32;
@@ -96,6 +101,7 @@ export class DiskBtreeBuilder {
    */
   putRun(run: EntryRun, count: number): number {
     let done = 0;
+    this.#leaf.beginRun(run, count);
     while (done < count) {
       copyWords(run.keys, run.keysAt + done * this.#keySize, this.#next.view, 0, this.#keySize);
       if (!this.acceptsNext()) break;
@@ -170,11 +176,15 @@ class OpenNode {
   readonly level: number;
   entryCount = 0;
   suffixLength: number;
-  readonly suffixes = new Uint8Array(BLOCK_SIZE);
-  readonly values = new Uint8Array(BLOCK_SIZE);
+  suffixes: Uint8Array = new Uint8Array(BLOCK_SIZE);
+  values: Uint8Array = new Uint8Array(BLOCK_SIZE);
   /** Full first key; it starts with the prefix. */
   readonly firstKey: ViewedBytes;
-  readonly #suffixesView = new DataView(this.suffixes.buffer);
+  #suffixesView = new DataView(this.suffixes.buffer);
+  /** Null if there can be none. */
+  #kernel: LeafKernel | null | undefined;
+  /** The kernel if it has the run that is added. */
+  #ofRun: LeafKernel | undefined;
   #prefixLength = 0;
   /** Bytes of the encoded node. */
   #size = NODE_HEADER_SIZE;
@@ -217,6 +227,18 @@ class OpenNode {
     return entryCount * NODE_VALUE_SIZE;
   }
 
+  /** Must be called before the entries of a run are added. */
+  beginRun({ keys, keysAt, values }: EntryRun, count: number): void {
+    const keySize = this.firstKey.bytes.length;
+    this.#ofRun = undefined;
+    if (count < LONG_RUN || count > RUN_ENTRIES || keySize > DELTA_KEY_SIZE) return;
+    if (this.#kernel === undefined) this.#useKernel();
+    if (this.#kernel === null) return;
+    this.#ofRun = this.#kernel;
+    const bytes = new Uint8Array(keys.buffer, keys.byteOffset + keysAt, count * keySize);
+    this.#ofRun?.load(bytes, values.subarray(0, count));
+  }
+
   /**
    * Adds the entries of the run from `from` to `end`, up to one that does not fit, or whose key is not
    * above the one before. Requires: the entry before `from` is the node's last one. Returns: the first
@@ -228,10 +250,11 @@ class OpenNode {
     const keySize = prefixLength + suffixLength;
     const entrySize = suffixLength + NODE_VALUE_SIZE;
     const last = Math.min(end, from + Math.floor((BLOCK_SIZE - 1 - this.#size) / entrySize));
-    const suffixesAt = (this.entryCount - from) * suffixLength;
-    const valuesAt = (this.entryCount - from) * NODE_VALUE_SIZE;
-    let row = from;
-    for (; row < last; row += 1) {
+    const { entryCount } = this;
+    const suffixesAt = (entryCount - from) * suffixLength;
+    const valuesAt = (entryCount - from) * NODE_VALUE_SIZE;
+    let row = this.#ofRun?.add(from, last, { keySize, prefixLength, entryCount }) ?? from;
+    for (; this.#ofRun === undefined && row < last; row += 1) {
       const at = keysAt + row * keySize;
       const shared = sharedBytes(keys, at - keySize, keys, at, keySize);
       if (shared < prefixLength || shared === keySize) break;
@@ -270,5 +293,16 @@ class OpenNode {
     this.#prefixLength = 0;
     this.suffixLength = this.firstKey.bytes.length;
     this.#size = NODE_HEADER_SIZE;
+  }
+
+  /** Moves what the leaf has to the memory of a kernel. */
+  #useKernel(): void {
+    const kernel = LeafKernel.create();
+    this.#kernel = kernel ?? null;
+    if (kernel === undefined) return;
+    kernel.suffixes.set(this.suffixes);
+    kernel.values.set(this.values);
+    ({ suffixes: this.suffixes, values: this.values } = kernel);
+    this.#suffixesView = new ViewedBytes(kernel.suffixes).view;
   }
 }

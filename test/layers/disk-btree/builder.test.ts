@@ -1,6 +1,6 @@
 /** The builder against a slow one that follows the description of the format word by word. */
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { DiskBtreeBuilder } from '../../../src/layers/disk-btree/builder.ts';
 import { MAXIMUM_LEAF_VALUE } from '../../../src/layers/disk-btree/node-format.ts';
 import { type RandomKeys, randomKeys } from '../../support/random-keys.ts';
@@ -8,6 +8,10 @@ import { buildReferenceIndex, type ReferenceEntry } from '../../support/referenc
 
 /** LAYERFILE_LAYER_RUNS takes more of them. */
 const RUNS = Number(process.env['LAYERFILE_LAYER_RUNS'] ?? 25);
+
+afterEach(() => {
+  vi.unstubAllGlobals();
+});
 
 describe('the index of ascending keys', () => {
   it('the index of ascending keys is the one that the format describes', () => {
@@ -169,6 +173,51 @@ describe('a builder', () => {
     },
   );
 
+  it.each(['with', 'without'])(
+    'an index builder %s WebAssembly takes a long run up to a key that is not above the one before',
+    (how) => {
+      if (how === 'without') vi.stubGlobal('WebAssembly', undefined);
+      fc.assert(
+        fc.property(
+          fc.constantFrom(18, 26),
+          fc.integer({ min: 16, max: 512 }),
+          fc.nat(),
+          fc.nat(),
+          fc.constantFrom(0, -1, -256),
+          (keySize, count, where, seed, change) => {
+            const parameters = { seed, keySize, count: count + 1, busyBytes: 2 };
+            const [first, ...rest] = entriesOf(parameters);
+            const bad = where % (rest.length + 1);
+            const before = rest[bad - 1] ?? first;
+            const last = rest[bad];
+            if (first === undefined || before === undefined) return;
+            // A key that is equal to the one before, or lower in its last byte or the one before that.
+            if (last !== undefined) last.key.set(lowered(before.key, change));
+            const blocks: Uint8Array[] = [];
+            const builder = new DiskBtreeBuilder(
+              keySize,
+              (block) => blocks.push(block.slice()) - 1,
+            );
+            builder.put(first.key, first.value);
+            expect(builder.putRun(entryRunOf(rest), rest.length)).toBe(bad);
+            const taken = [first, ...rest.slice(0, bad)];
+            expect(builder.entryCount).toBe(taken.length);
+            builder.finish();
+            expect(blocks).toEqual(
+              buildReferenceIndex(taken).map((block) => Uint8Array.from(block)),
+            );
+          },
+        ),
+        { numRuns: 4 * RUNS },
+      );
+    },
+  );
+
+  it('an index builder without WebAssembly builds the same index', () => {
+    vi.stubGlobal('WebAssembly', undefined);
+    expectSameIndex(entriesOf({ seed: 7, keySize: 26, count: 3000, busyBytes: 4 }));
+  });
+
   it('an index builder keeps nothing of the key that it was given', () => {
     const builder = new DiskBtreeBuilder(1, () => 0);
     const key = Uint8Array.of(5);
@@ -264,4 +313,12 @@ function withFirstByte(key: Uint8Array, byte: number): Uint8Array {
   const changed = key.slice();
   changed[0] = byte;
   return changed;
+}
+
+/** The key as a number, plus the change; itself if that is below zero. */
+function lowered(key: Uint8Array, change: number): Uint8Array {
+  const { length } = key;
+  const value = BigInt(`0x${Buffer.from(key).toString('hex')}`) + BigInt(change);
+  if (value < 0n) return Uint8Array.from(key);
+  return Buffer.from(value.toString(16).padStart(2 * length, '0'), 'hex');
 }
