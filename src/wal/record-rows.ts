@@ -30,6 +30,7 @@ export interface RecordRow {
 
 /** All methods require the number of an existing row. */
 export class RecordRows {
+  readonly #bytes: Uint8Array;
   readonly #longs: BigUint64Array;
   readonly #words: Uint32Array;
   readonly #halves: Uint32Array;
@@ -37,9 +38,15 @@ export class RecordRows {
   /** Requires: room for `count` rows at the offset, which is a multiple of 8 in the memory of the array. */
   constructor({ buffer, byteOffset }: Uint8Array, offset: number, count: number) {
     const start = byteOffset + offset;
+    this.#bytes = new Uint8Array(buffer, start, ROW_SIZE * count);
     this.#longs = new BigUint64Array(buffer, start, LONGS * count);
     this.#words = new Uint32Array(buffer, start, WORDS * count);
     this.#halves = halvesOf(this.#longs);
+  }
+
+  /** The bytes of the rows from one up to another; a view. */
+  bytes(from: number, to: number): Uint8Array {
+    return this.#bytes.subarray(ROW_SIZE * from, ROW_SIZE * to);
   }
 
   startLsn(index: number): Lsn {

@@ -12,8 +12,8 @@
  *   256      for each kind of record 8 bytes: what it is, where its flags are, which of them require more work, and the
  *            shortest and the longest main data for which this holds
  *   33024    forks, 64 bytes each: u32 tablespace, database, relation, fork, blocks; at 24 the first 14 bytes of its keys
- *   98560    records: u32 address, u32 size, u64 end LSN
- *   131328   bytes of the records, those within pages apart from those that crossed a page border
+ *   98560    rows of records, as `record-rows.ts` has them
+ *   164096   bytes of the records, those within pages apart from those that crossed a page border
  *   ...      areas, one for each batch: its keys, LSNs, starts, lengths, willInit, values
  *
  * A fork is in the place that its hash gives, so that one may displace another. Each block of a record is written as a
@@ -23,6 +23,7 @@ import { assert } from '../../assert.ts';
 import { CRC32C_DATA_OFFSET } from '../../crc32c-module.ts';
 import { KEY_SIZE } from '../../layers/key.ts';
 import { CLOG_XIDS_OFFSET, encodeValue, WAL_HEADER_SIZE } from '../../layers/value-format.ts';
+import { ROW, ROW_SIZE } from '../../wal/record-rows.ts';
 import {
   FORK_MASK,
   HAS_IMAGE,
@@ -37,7 +38,6 @@ import {
   type Code,
   copied,
   differs,
-  either,
   get,
   i32,
   i64,
@@ -49,7 +49,10 @@ import {
   masked,
   plus,
   returnIf,
+  SELECT,
   sum,
+  swapped,
+  times,
   v128,
   type WasmFunction,
   whileLoop,
@@ -92,7 +95,6 @@ export const FORK_COUNT = 1024;
 export const FORK_SIZE = 64;
 export const FORK = { fork: 12, blocks: 16, key: 24 };
 export const RUN_ROWS = 2048;
-export const RUN_ROW_SIZE = 16;
 export const RUN_BYTES = 256 * 1024;
 export const PLACE = {
   counts: 0,
@@ -104,7 +106,7 @@ export const PLACE = {
   forks: 33_024,
 };
 export const ROWS_AT = PLACE.forks + FORK_COUNT * FORK_SIZE;
-export const PAGES_AT = ROWS_AT + RUN_ROWS * RUN_ROW_SIZE;
+export const PAGES_AT = ROWS_AT + RUN_ROWS * ROW_SIZE;
 export const ROOM_AT = PAGES_AT + RUN_BYTES;
 export const AREAS_AT = ROOM_AT + RUN_BYTES + PIECE;
 
@@ -131,29 +133,24 @@ const WILL_INIT_SHIFT = 6;
 /** Longer records are copied by one instruction, which has a higher fixed cost. */
 const LONG_RECORD = 512;
 
-/** `putPlain(row, lastRow, area, count, value, countLimit, valueLimit, xidLimit, applyFlag)` returns the first row that it left. */
+/**
+ * `putPlain(row, lastRow, area, count, value, countLimit, valueLimit, xidLimit, applyFlag, roomOffset, pagesShift,
+ * roomShift)` returns the first row that it left. A shift is from the offset in a row to an address: below `roomOffset`
+ * that of records within pages.
+ */
 function putPlain(): WasmFunction {
   const [row, lastRow, area, count, value, countLimit, valueLimit, xidLimit, applyFlag] = [
     0, 1, 2, 3, 4, 5, 6, 7, 8,
   ] as const;
+  const [roomOffset, pagesShift, roomShift] = [9, 10, 11] as const;
   const [start, size, end, at, rule, kind, newCount, newValue, announced, mainLength] = [
-    9, 10, 11, 12, 13, 14, 15, 16, 17, 18,
+    12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
   ] as const;
   const [flags, relation, blkno, fork, willInit, next, source, target, xid] = [
-    19, 20, 21, 22, 23, 24, 25, 26, 27,
+    22, 23, 24, 25, 26, 27, 28, 29, 30,
   ] as const;
   const place = (offset: number): Code => i32.const(CRC32C_DATA_OFFSET + offset);
   const stop = (condition: Code): Code => returnIf(condition, get(row));
-  const times = (left: Code, factor: number): Code => [
-    ...left,
-    ...i32.const(factor),
-    ...i32.multiply,
-  ];
-  const swapped = (word: Code): Code =>
-    either(
-      masked([...word, ...i32.const(8), ...i32.rotateLeft], 0x00ff_00ff),
-      masked([...word, ...i32.const(24), ...i32.rotateLeft], 0xff00_ff00 | 0),
-    );
   const not = (condition: Code): Code => isEqual(condition, i32.const(0));
   const byte = (offset: number): Code => [...get(at), ...i32.load8(offset)];
   const half = (offset: number): Code => [...get(at), ...i32.load16(offset)];
@@ -166,7 +163,7 @@ function putPlain(): WasmFunction {
   ];
 
   const putDetails = (isInit: Code, length: Code): Code => [
-    ...[...ofRow(8), ...get(row), ...i64.load(8), ...i64.store(AREA.lsns)],
+    ...[...ofRow(8), ...get(row), ...i64.load(ROW.end), ...i64.store(AREA.lsns)],
     ...[...ofRow(4), ...plus(get(newValue), -AREA.values), ...get(area), ...i32.sub],
     ...i32.store(AREA.starts),
     ...[...ofRow(4), ...length, ...i32.store(AREA.lengths)],
@@ -272,7 +269,7 @@ function putPlain(): WasmFunction {
   const both = (left: Code, right: Code): Code => [...left, ...right, ...i32.and];
   return {
     name: 'putPlain',
-    parameters: Array.from({ length: 9 }, () => 'i32' as const),
+    parameters: Array.from({ length: 12 }, () => 'i32' as const),
     locals: Array.from({ length: 19 }, () => 'i32' as const),
     body: [
       ...whileLoop(
@@ -281,8 +278,17 @@ function putPlain(): WasmFunction {
           both(isBelow(get(count), get(countLimit)), isBelow(get(value), get(valueLimit))),
         ),
         [
-          ...copied(start, [...get(row), ...i32.load(0)]),
-          ...copied(size, [...get(row), ...i32.load(4)]),
+          ...copied(start, [...get(row), ...i32.load(ROW.offset)]),
+          ...copied(
+            start,
+            sum(get(start), [
+              ...get(pagesShift),
+              ...get(roomShift),
+              ...isBelow(get(start), get(roomOffset)),
+              ...SELECT,
+            ]),
+          ),
+          ...copied(size, [...get(row), ...i32.load(ROW.size)]),
           ...copied(end, sum(get(start), get(size))),
           ...copied(xid, [...get(start), ...i32.load(4)]),
           ...ifTrue(
@@ -316,7 +322,7 @@ function putPlain(): WasmFunction {
           ...[...copied(count, get(newCount)), ...copied(value, get(newValue))],
           ...[...place(PLACE.counts), ...get(count), ...i32.store(0)],
           ...[...place(PLACE.counts), ...get(value), ...i32.store(4)],
-          ...advance(row, RUN_ROW_SIZE),
+          ...advance(row, ROW_SIZE),
         ],
       ),
       ...get(row),

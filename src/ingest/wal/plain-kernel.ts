@@ -4,6 +4,7 @@ import { CRC32C_DATA_OFFSET } from '../../crc32c-module.ts';
 import { KEY_SIZE } from '../../layers/key.ts';
 import { encodeValue, WAL_HEADER_SIZE } from '../../layers/value-format.ts';
 import type { WalRecordBatch } from '../../wal/record-batch.ts';
+import { ROW_SIZE } from '../../wal/record-rows.ts';
 import { imageFlagsOf } from '../../wal/record-scanner.ts';
 import {
   AREA,
@@ -27,7 +28,6 @@ import {
   ROOM_AT,
   ROWS_AT,
   RUN_BYTES,
-  RUN_ROW_SIZE,
   RUN_ROWS,
 } from './plain-kernel-code.ts';
 
@@ -81,10 +81,13 @@ export class PlainKernel {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #forks: Uint32Array;
-  readonly #rows: Uint32Array;
+  readonly #rows: Uint8Array;
   /** The range of records that are in the memory. */
   #loadedFrom = 0;
   #loadedTo = 0;
+  /** From the offsets of these records to their addresses: of those within pages, and of assembled ones. */
+  #pagesShift = 0;
+  #roomShift = 0;
 
   /** Returns: undefined without WebAssembly. */
   static create(areaCount: number): PlainKernel | undefined {
@@ -98,7 +101,7 @@ export class PlainKernel {
     this.#bytes = bytes;
     this.#view = view;
     this.#forks = this.#words(PLACE.forks, (FORK_COUNT * FORK_SIZE) / 4);
-    this.#rows = this.#words(ROWS_AT, (RUN_ROWS * RUN_ROW_SIZE) / 4);
+    this.#rows = bytes.subarray(ROWS_AT, ROWS_AT + RUN_ROWS * ROW_SIZE);
     this.areas = Array.from({ length: areaCount }, (_, index) => this.#areaAt(index));
     for (const willInit of [false, true]) {
       const header = encodeValue({ type: 'wal', willInit, bytes: new Uint8Array(0) });
@@ -169,8 +172,8 @@ export class PlainKernel {
       if (at < this.#loadedFrom || at >= this.#loadedTo) this.#load(batch, at);
       const end = Math.min(this.#loadedTo, limits.to);
       const row = this.#put(
-        rows + RUN_ROW_SIZE * (at - this.#loadedFrom),
-        rows + RUN_ROW_SIZE * (end - this.#loadedFrom),
+        rows + ROW_SIZE * (at - this.#loadedFrom),
+        rows + ROW_SIZE * (end - this.#loadedFrom),
         base,
         target.count,
         base + AREA.values + target.size,
@@ -178,8 +181,11 @@ export class PlainKernel {
         base + AREA.values + Math.min(FULL_BYTES, limits.size),
         limits.xid,
         applyFlag,
+        batch.roomOffset,
+        this.#pagesShift,
+        this.#roomShift,
       );
-      const next = this.#loadedFrom + (row - rows) / RUN_ROW_SIZE;
+      const next = this.#loadedFrom + (row - rows) / ROW_SIZE;
       if (next === at) return at;
       target.count = this.#view.getUint32(PLACE.counts, true);
       target.size = this.#view.getUint32(PLACE.counts + 4, true) - base - AREA.values;
@@ -190,42 +196,25 @@ export class PlainKernel {
 
   /** Copies records from one on, as many as are valid and fit. */
   #load(batch: WalRecordBatch, from: number): void {
-    const { kernel, rows, memory, roomOffset } = batch;
+    const { kernel, rows, memory, majorVersion } = batch;
     this.#loadedFrom = from;
     this.#loadedTo = from;
     if (kernel === undefined) return;
-    const last = kernel.countRows(
-      from,
-      Math.min(batch.length, from + RUN_ROWS),
-      batch.majorVersion,
-    );
-    // Records within pages, and assembled records that crossed a page border: the offsets of each group ascend.
-    let [pagesFrom, pagesTo, roomFrom, roomTo] = [-1, 0, -1, 0];
-    let index = from;
-    for (; index < last; index += 1) {
-      const offset = rows.offset(index);
-      const size = rows.size(index);
-      let address = CRC32C_DATA_OFFSET + offset;
-      if (offset < roomOffset) {
-        if (pagesFrom < 0) pagesFrom = offset;
-        if (offset + size - pagesFrom > RUN_BYTES) break;
-        pagesTo = offset + size;
-        address += PAGES_AT - pagesFrom;
-      } else {
-        if (roomFrom < 0) roomFrom = offset;
-        if (offset + size - roomFrom > RUN_BYTES) break;
-        roomTo = offset + size;
-        address += ROOM_AT - roomFrom;
-      }
-      const at = (RUN_ROW_SIZE / 4) * (index - from);
-      this.#rows[at] = address;
-      this.#rows[at + 1] = size;
-      this.#rows[at + 2] = rows.endLow(index);
-      this.#rows[at + 3] = rows.endHigh(index);
+    const last = Math.min(batch.length, from + RUN_ROWS);
+    let to = kernel.countRows(from, last, majorVersion);
+    let spans = spansOf(batch, from, to);
+    while (to > from && !doFit(spans)) {
+      to = from + Math.floor((to - from) / 2);
+      spans = spansOf(batch, from, to);
     }
-    this.#loadedTo = index;
-    if (pagesTo > 0) this.#bytes.set(memory.bytes.subarray(pagesFrom, pagesTo), PAGES_AT);
-    if (roomTo > 0) this.#bytes.set(memory.bytes.subarray(roomFrom, roomTo), ROOM_AT);
+    if (to === from) return;
+    const { pages, room } = spans;
+    this.#loadedTo = to;
+    this.#rows.set(rows.bytes(from, to));
+    this.#bytes.set(memory.bytes.subarray(pages.from, pages.to), PAGES_AT);
+    this.#bytes.set(memory.bytes.subarray(room.from, room.to), ROOM_AT);
+    this.#pagesShift = CRC32C_DATA_OFFSET + PAGES_AT - pages.from;
+    this.#roomShift = CRC32C_DATA_OFFSET + ROOM_AT - room.from;
   }
 
   #words(offset: number, length: number): Uint32Array {
@@ -247,4 +236,42 @@ export class PlainKernel {
       values: bytes(AREA.values, AREA_BYTES),
     };
   }
+}
+
+interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+const NOTHING: Span = { from: 0, to: 0 };
+
+/** Where records lie: those within pages, and those that crossed a page border and were assembled. */
+interface Spans {
+  readonly pages: Span;
+  readonly room: Span;
+}
+
+function spansOf(batch: WalRecordBatch, from: number, to: number): Spans {
+  const isInRoom = (index: number): boolean => batch.rows.offset(index) >= batch.roomOffset;
+  const isInPages = (index: number): boolean => !isInRoom(index);
+  return { pages: spanOf(batch, from, to, isInPages), room: spanOf(batch, from, to, isInRoom) };
+}
+
+/** The span of the records of one kind, whose offsets ascend. */
+function spanOf(
+  { rows }: WalRecordBatch,
+  from: number,
+  to: number,
+  isOfKind: (index: number) => boolean,
+): Span {
+  let first = from;
+  while (first < to && !isOfKind(first)) first += 1;
+  if (first === to) return NOTHING;
+  let last = to - 1;
+  while (!isOfKind(last)) last -= 1;
+  return { from: rows.offset(first), to: rows.offset(last) + rows.size(last) };
+}
+
+function doFit({ pages, room }: Spans): boolean {
+  return pages.to - pages.from <= RUN_BYTES && room.to - room.from <= RUN_BYTES;
 }

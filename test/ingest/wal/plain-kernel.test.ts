@@ -257,6 +257,15 @@ describe('with and without WebAssembly', () => {
     expect(inRuns).toBeGreaterThan(4590);
   });
 
+  test('more bytes of records than the kernel takes at a time', async () => {
+    const sized = (blkno: number, length: number) =>
+      simple(blkno, { blocks: [{ blkno, data: new Uint8Array(length).fill(blkno) }] });
+    const records = Array.from({ length: 600 }, (_, at) => sized(at % 10, 100 + 7 * (at % 200)));
+    const { puts, inRuns } = await ingestBoth({ majorVersion: 17, records });
+    expect(puts).toHaveLength(600);
+    expect(inRuns).toBeGreaterThan(590);
+  });
+
   test('more values than an area holds', async () => {
     const wide = simple(0, {
       blocks: Array.from({ length: 33 }, (_, index) => ({
