@@ -16,6 +16,7 @@ import type { Lsn } from '../../layers/lsn.ts';
 import { splitLsn } from '../../layers/lsn-halves.ts';
 import { type KernelBatch, PlainKernel } from '../wal/plain-kernel.ts';
 import type { RowSink } from '../wal/row-sink.ts';
+import { KeyFilter } from './key-filter.ts';
 import type { Border, LayerLine } from './layer-line.ts';
 import { PutBatch } from './put-batch.ts';
 
@@ -44,6 +45,7 @@ export class RecordPuts implements RowSink {
   readonly #slots: readonly Slot[];
   #slot = 0;
   #batch: PutBatch;
+  readonly #putKeys = new KeyFilter();
   /** The key of a value that is not a row; it is copied. */
   readonly #key = new ViewedBytes(new Uint8Array(KEY_SIZE));
   /** Where the batch was before the record. */
@@ -118,6 +120,7 @@ export class RecordPuts implements RowSink {
     const { high, low } = splitLsn(lsn);
     this.beginRows(high, low);
     this.#key.bytes.set(key);
+    this.#putKeys.add(this.#key.view);
     this.#batch.putBytes(this.#key, willInit, value);
   }
 
@@ -147,6 +150,7 @@ export class RecordPuts implements RowSink {
 
   /** As `put`, at the LSN given to `beginRows`. */
   putRow(key: ViewedBytes, willInit: boolean, value: ViewedBytes): void {
+    this.#putKeys.add(key.view);
     this.#batch.put(key, willInit, value);
   }
 
@@ -158,6 +162,7 @@ export class RecordPuts implements RowSink {
     offset: number,
     size: number,
   ): void {
+    this.#putKeys.add(key.view);
     this.#batch.putRecord(key, willInit, memory, offset, size);
   }
 
@@ -194,6 +199,7 @@ export class RecordPuts implements RowSink {
    * Those of the current record may be missing, so that a record that reads as much as it puts need not search them.
    */
   async versions(key: Key, lsn: Lsn): Promise<EphemeralEntry[]> {
+    if (!this.#putKeys.mayHave(new ViewedBytes(key).view)) return [];
     const found = this.#versionsInBatch(key, lsn);
     if (found.at(-1)?.willInit) return found;
     await this.#allPut();

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { ViewedBytes } from '../../../src/byte-words.ts';
 import { type Border, LayerLine } from '../../../src/ingest/pipeline/layer-line.ts';
 import { localLayers, type OpenLayers } from '../../../src/ingest/pipeline/open-layers.ts';
 import { type RecordPutSizes, RecordPuts } from '../../../src/ingest/pipeline/record-puts.ts';
@@ -8,6 +9,7 @@ import { formatKey } from '../../../src/layers/key.ts';
 import type { FinishedLayer } from '../../../src/layers/layer-file/layer-writer.ts';
 import { formatLsn, type Lsn } from '../../../src/layers/lsn.ts';
 import { decodeValue, encodeValue } from '../../../src/layers/value-format.ts';
+import { relationSizeKey } from '../../../src/postgres/key-mapping.ts';
 import { blockKey } from '../../support/layers.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
@@ -182,6 +184,42 @@ describe('a line of layers', () => {
       encodeValue({ type: 'wal', willInit: false, bytes: new Uint8Array(1) }).length,
     );
     expect(await puts.versions(blockKey(2), lsnOf(9))).toEqual([]);
+    await line.close();
+  });
+
+  it('a line of layers finds a size that was put, and does not look for one that was not', async () => {
+    let reads = 0;
+    const place = { ...IDS, directory: temporaryDirectory(), generation: undefined };
+    const layers = localLayers({ ...place, ioMode: undefined });
+    const counted: OpenLayers = {
+      open: async (startLsn) => {
+        const layer = await layers.open(startLsn);
+        const versions = layer.versions.bind(layer);
+        layer.versions = (...wanted) => {
+          reads += 1;
+          return versions(...wanted);
+        };
+        return layer;
+      },
+      close: () => layers.close(),
+    };
+    const line = await LayerLine.create(counted, { startLsn: START, onBorder: async () => {} });
+    const puts = new RecordPuts(line, 2, SIZES);
+    const sizeKey = (relnode: number) =>
+      relationSizeKey({ spcnode: 1663, dbnode: 5, relnode, fork: 'main' });
+    const value = encodeValue({ type: 'image', bytes: Uint8Array.of(7, 0, 0, 0) });
+    puts.begin(noBorder);
+    puts.put(sizeKey(1), lsnOf(1), true, value);
+    puts.beginRows(0, Number(lsnOf(1)));
+    puts.putRow(new ViewedBytes(sizeKey(2)), true, new ViewedBytes(value));
+    await puts.flush();
+    for (const relnode of [1, 2]) {
+      const [found] = await puts.versions(sizeKey(relnode), lsnOf(9));
+      expect(found?.bytes).toEqual(value);
+    }
+    expect(reads).toBe(2);
+    expect(await puts.versions(sizeKey(3), lsnOf(9))).toEqual([]);
+    expect(reads).toBe(2);
     await line.close();
   });
 

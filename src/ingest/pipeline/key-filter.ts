@@ -1,0 +1,46 @@
+/**
+ * Which keys have been put, but for those of pages: nearly every read of an ingest is the first one of a size or a directory
+ * of the base, and to find that an open layer does not have the key, a table of all its rows would be built.
+ */
+import { SIZE_BLOCK_NUMBER } from '../../postgres/key-mapping.ts';
+
+/** As many as the sizes of some 100,000 forks need; with more, some keys are looked for in vain. */
+const BIT_COUNT = 1 << 20;
+const RELATION = 0;
+const SLRU = 1;
+
+/** Keys are views of 18 bytes. */
+export class KeyFilter {
+  readonly #bits = new Uint8Array(BIT_COUNT / 8);
+
+  /** Adds a key. */
+  add(key: DataView): void {
+    if (isOfPage(key)) return;
+    const bit = bitOf(key);
+    this.#bits[bit >>> 3] = (this.#bits[bit >>> 3] as number) | (1 << (bit & 7));
+  }
+
+  /** Returns: false if the key has not been added. */
+  mayHave(key: DataView): boolean {
+    if (isOfPage(key)) return true;
+    const bit = bitOf(key);
+    return ((this.#bits[bit >>> 3] as number) & (1 << (bit & 7))) !== 0;
+  }
+}
+
+/** A block of a relation or of an SLRU. */
+function isOfPage(key: DataView): boolean {
+  if (key.getUint32(14) === SIZE_BLOCK_NUMBER) return false;
+  const kind = key.getUint8(0);
+  if (kind === RELATION) return key.getUint32(9) !== 0;
+  return kind === SLRU && key.getUint32(5) !== 0;
+}
+
+function bitOf(key: DataView): number {
+  let hash = key.getUint8(0);
+  for (const at of [1, 5, 9, 13, 14]) {
+    hash = Math.imul(hash ^ key.getUint32(at), 0x45d9f3b);
+    hash ^= hash >>> 15;
+  }
+  return hash & (BIT_COUNT - 1);
+}
