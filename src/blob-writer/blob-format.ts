@@ -25,7 +25,7 @@ export const MAXIMUM_BLOB_HEADER_SIZE = 4;
 /** Blobs below this length have the 1-byte header and are never compressed. */
 export const SHORT_BLOB_LIMIT = 128;
 
-const LONG_HEADER_FLAG = 0x80;
+export const LONG_HEADER_FLAG = 0x80;
 const COMPRESSION_SHIFT = 4;
 const COMPRESSION_NONE = 0b000;
 const COMPRESSION_ZSTD = 0b001;

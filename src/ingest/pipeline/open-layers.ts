@@ -132,7 +132,6 @@ class LocalLayer implements OpenLayer {
 
   async freeze(endLsn: Lsn): Promise<void> {
     await this.#layer.freeze(endLsn);
-    this.#layer.sort();
   }
 
   async finish(keyRange: KeyRange): Promise<FinishedLayer | undefined> {

@@ -294,11 +294,6 @@ export class EphemeralLayer {
     this.#state = { kind: 'frozen', endLsn };
   }
 
-  /** Sorts ahead what a thread will write. Requires: the layer is frozen. @internal */
-  sort(): void {
-    if (this.#options.thread?.isStarted) this.#index.sort();
-  }
-
   /**
    * Writes all values as an L0 delta layer: all keys, LSNs from the start LSN to the end LSN. The layer must be frozen. A
    * signal ends the waits. Calls for one directory and generation take turns: after one has written the layer, the next
@@ -373,8 +368,8 @@ export class EphemeralLayer {
   ): Promise<FinishedLayer | undefined> {
     this.#flushed ??= this.#out.finish();
     const scratch = { path: this.#scratch.path, size: await this.#flushed };
-    const rows = { rows: this.#index.rows.share(), sorted: this.#index.sortedRows() };
-    this.#onThread = thread.write({ ...rows, scratch, options });
+    const rows = this.#index.rows.share();
+    this.#onThread = thread.write({ rows, scratch, options });
     return this.#onThread;
   }
 

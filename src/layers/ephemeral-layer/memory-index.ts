@@ -4,8 +4,7 @@
  * While each entry is above the one before, a binary search of the rows finds a key. After the first
  * entry that is not, reads need a hash table of the newest row of each key, and a chain to the older
  * ones; both are built on the first read and then kept up to date. A layer that is written out without
- * being read never pays for them, and if the LSNs came in order, as those of a log do, the first few reads go through
- * all rows instead. A second value of a key at the same LSN replaces the first.
+ * being read never pays for them. A second value of a key at the same LSN replaces the first.
  *
  * Memory: 34 bytes per row; for reads out of order 4 more, and 5 to 10 per key.
  */
@@ -22,9 +21,6 @@ const NONE = -1;
 const MAXIMUM_LOAD = 0.8;
 const FIRST_TABLE_SIZE = 1024;
 
-/** Reads through all rows before they are indexed, which costs as much as some twenty of them. */
-const MAXIMUM_SCANS = 8;
-
 export class MemoryIndex {
   readonly rows: Rows;
   /** Rows below this one are in the table. */
@@ -35,15 +31,9 @@ export class MemoryIndex {
   /** For each indexed row, the next older one of its key, or NONE; in segments. */
   readonly #older: Int32Array[] = [];
   #replacedRows = 0;
-  /** Rows that reads went through. */
-  #scannedRows = 0;
 
-  /** What `sortedRows` returns the next time. */
-  #sorted: Uint32Array | undefined;
-
-  constructor(rows = new Rows(), sorted?: Uint32Array) {
+  constructor(rows = new Rows()) {
     this.rows = rows;
-    this.#sorted = sorted;
   }
 
   /** Distinct (key, LSN) pairs. */
@@ -60,7 +50,6 @@ export class MemoryIndex {
   /** Row of the newest entry of the key at or below the LSN; -1 if there is none. */
   find(key: Key, lsn: Lsn): number {
     if (this.rows.isAscending) return this.#findInOrder(key, lsn);
-    if (this.#isScanned) return this.#scan(this.rows.count, key, lsn);
     this.#indexNewRows();
     if (this.#keyCount === 0) return NONE;
     let row = this.#table[this.#slotOf(new ViewedBytes(key).view, 0)] as number;
@@ -72,25 +61,15 @@ export class MemoryIndex {
   olderRow(row: number): number {
     const { rows } = this;
     if (!rows.isAscending) {
-      const lsn = rows.lsn(row);
-      if (this.#isScanned) return lsn === 0n ? NONE : this.#scan(row, rows.key(row), lsn - 1n);
       this.#indexNewRows();
       return this.#olderIndexedRow(row);
     }
     return row > 0 && this.#haveSameKey(row - 1, row) ? row - 1 : NONE;
   }
 
-  /** Sorts ahead of a call of `sortedRows`. Requires: no row is added any more. */
-  sort(): void {
-    this.#sorted ??= this.sortedRows();
-  }
-
   /** Row numbers in the order of (key, LSN), without replaced rows; the array belongs to the caller. */
   sortedRows(): Uint32Array {
     const { rows } = this;
-    const sorted = this.#sorted;
-    this.#sorted = undefined;
-    if (sorted !== undefined) return sorted;
     return rows.isAscending ? numbersUpTo(rows.count) : sortRows(rows);
   }
 
@@ -107,19 +86,6 @@ export class MemoryIndex {
     }
     const row = low - 1;
     return row >= 0 && haveSameKey(rows.view(row), placeOf(row), entryKey, 0) ? row : NONE;
-  }
-
-  /** Whether the next read goes through the rows. Then it finds the last row first, which replaces equal ones. */
-  get #isScanned(): boolean {
-    const { count, areLsnsInOrder } = this.rows;
-    return this.#indexedRows === 0 && areLsnsInOrder && this.#scannedRows < MAXIMUM_SCANS * count;
-  }
-
-  #scan(end: number, key: Key, lsn: Lsn): number {
-    const { view } = new ViewedBytes(deltaEntryKey(key, lsn));
-    const row = this.rows.lastBefore(end, view);
-    this.#scannedRows += end - Math.max(0, row);
-    return row;
   }
 
   #haveSameKey(left: number, right: number): boolean {

@@ -24,14 +24,14 @@ export const ROW_MASK = SEGMENT_ROWS - 1;
 export const ROW_SIZE = DELTA_KEY_SIZE + 8;
 const SEGMENT_SIZE = SEGMENT_ROWS * ROW_SIZE;
 const POSITION_AT = DELTA_KEY_SIZE;
-const DETAILS_AT = DELTA_KEY_SIZE + 4;
+export const DETAILS_AT = DELTA_KEY_SIZE + 4;
 
 /** Row numbers and their negatives must fit 31 bits. */
 const MAXIMUM_ROWS = 0x7fff_ffff;
 const MAXIMUM_POSITION = 2 ** 35 - 1;
 
-const LENGTH_MASK = 0x0fff_ffff;
-const WILL_INIT_BIT = 28;
+export const LENGTH_MASK = 0x0fff_ffff;
+export const WILL_INIT_BIT = 28;
 const POSITION_SHIFT = 29;
 
 /** Moves the bits of a position above the low 32 to their place in the details. */
@@ -57,6 +57,8 @@ export interface SharedRows {
   readonly count: number;
   readonly isAscending: boolean;
   readonly isInFileOrder: boolean;
+  readonly areLsnsAscending: boolean;
+  readonly areLsnsInOrder: boolean;
 }
 
 /**
@@ -100,6 +102,8 @@ export class Rows {
     rows.#count = shared.count;
     rows.#isAscending = shared.isAscending;
     rows.#isInFileOrder = shared.isInFileOrder;
+    rows.#areLsnsAscending = shared.areLsnsAscending;
+    rows.#areLsnsInOrder = shared.areLsnsInOrder;
     return rows;
   }
 
@@ -110,6 +114,8 @@ export class Rows {
       count: this.#count,
       isAscending: this.#isAscending,
       isInFileOrder: this.#isInFileOrder,
+      areLsnsAscending: this.#areLsnsAscending,
+      areLsnsInOrder: this.#areLsnsInOrder,
     };
   }
 
@@ -268,23 +274,6 @@ export class Rows {
       if (order !== 0) return order;
     }
     return compareWords(leftView, leftAt + LAST_WORD, rightView, rightAt + LAST_WORD);
-  }
-
-  /** The last row before `end` whose entry key has this key, and an LSN at or below its own; -1 without one. */
-  lastBefore(end: number, entryKey: DataView): number {
-    const words = [14, 10, 6, 2].map((byte) => entryKey.getInt32(byte));
-    const [a, b, c, d] = words as [number, number, number, number];
-    const first = entryKey.getUint16(0);
-    for (let row = end - 1; row >= 0; row -= 1) {
-      const view = this.view(row);
-      const at = placeOf(row);
-      // The last bytes differ most often.
-      if (view.getInt32(at + 14) !== a || view.getInt32(at + 10) !== b) continue;
-      if (view.getInt32(at + 6) !== c || view.getInt32(at + 2) !== d) continue;
-      if (view.getUint16(at) !== first) continue;
-      if (view.getBigUint64(at + KEY_SIZE) <= entryKey.getBigUint64(KEY_SIZE)) return row;
-    }
-    return -1;
   }
 
   #details(row: number): number {

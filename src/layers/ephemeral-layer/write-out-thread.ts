@@ -2,7 +2,7 @@
  * A thread that writes frozen layers out while the caller's thread fills the next one: its messages, its program, and
  * its handle on the caller's thread.
  *
- * Both threads see the rows in shared memory; the caller's thread has sorted them. The values are in the scratch file,
+ * Both threads see the rows in shared memory. The values are in the scratch file,
  * which the other thread opens for itself. The layer stays readable on the caller's thread. The code that writes a layer
  * is the same on both.
  */
@@ -22,8 +22,6 @@ const HERE = import.meta.url;
 /** A frozen layer. Requires: its scratch file has all values. */
 export interface WriteOutRequest {
   readonly rows: SharedRows;
-  /** See `MemoryIndex.sortedRows`; the thread takes the array over. */
-  readonly sorted: Uint32Array;
   readonly scratch: { readonly path: string; readonly size: number };
   readonly options: Omit<WriteOutOptions, 'openFiles' | 'signal'>;
 }
@@ -52,7 +50,7 @@ export function serveWriteOut(port: MessagePort): void {
 }
 
 async function writeRequested(request: WriteOutRequest): Promise<FinishedLayer> {
-  const { rows, sorted, scratch, options } = request;
+  const { rows, scratch, options } = request;
   const { path, size } = scratch;
   const file = await VirtualFile.open(path, { read: true });
   try {
@@ -60,7 +58,7 @@ async function writeRequested(request: WriteOutRequest): Promise<FinishedLayer> 
       offset: size,
       readExactAt: (target: Uint8Array, offset: number) => file.readExactAt(target, offset),
     };
-    const index = new MemoryIndex(Rows.ofShared(rows), sorted);
+    const index = new MemoryIndex(Rows.ofShared(rows));
     return await writeOut(index, values, options, SIZES_ON_THREAD);
   } finally {
     await file.close();
@@ -103,7 +101,7 @@ export class WriteOutThread {
     const reply = await new Promise<WriteOutReply>((resolve) => {
       this.#settle = resolve;
       worker.ref();
-      worker.postMessage(request, [request.sorted.buffer as ArrayBuffer]);
+      worker.postMessage(request);
     });
     this.#settle = undefined;
     worker.unref();

@@ -8,7 +8,6 @@
  * Memory is bounded by the size of a group, the largest value, and four bytes a row.
  */
 
-import type { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
 import { copyBytes, ViewedBytes } from '../../byte-words.ts';
 import { throwIfAborted } from '../../errors.ts';
 import type { EntryKeyBatch } from '../delta-layer/value-batch.ts';
@@ -16,18 +15,18 @@ import { DeltaLayerWriter, type DeltaWriteOptions } from '../delta-layer/writer.
 import { maximumKey, minimumKey } from '../key.ts';
 import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
 import type { FinishedLayer } from '../layer-file/layer-writer.ts';
+import { KeyRuns } from './key-runs.ts';
 import type { MemoryIndex } from './memory-index.ts';
 import type { Rows } from './rows.ts';
-
-/** Bytes. */
-export interface WriteOutSizes {
-  /** Largest file that is read as a whole, and size of a gathered group. */
-  readonly group: number;
-  /** A piece of a file that is read sequentially. */
-  readonly piece: number;
-  /** Bytes of one read while gathering. */
-  readonly window: number;
-}
+import {
+  PieceBuffer,
+  releaseLarge,
+  type Scratch,
+  type Source,
+  takeLarge,
+  type WriteOutSizes,
+} from './write-out-source.ts';
+import { writeRuns } from './write-runs.ts';
 
 /** A layer of the size at which Neon freezes fits into one group. */
 const SIZES: WriteOutSizes = {
@@ -58,20 +57,14 @@ interface Group {
   readonly isScattered: boolean;
 }
 
-/** The values of a layer. */
-export type Scratch = Pick<BufferedWriter, 'offset' | 'readExactAt'>;
-
 /** What a write-out needs in addition to the layer. Without a range of keys, the layer is an L0. */
 export type WriteOutOptions = Omit<DeltaWriteOptions, 'keyRange'> & {
   readonly keyRange?: DeltaWriteOptions['keyRange'] | undefined;
 };
 
-interface Source {
-  readonly rows: Rows;
-  readonly scratch: Scratch;
+/** With the numbers of its rows in the order of their entry keys. */
+interface SortedSource extends Source {
   readonly numbers: Uint32Array;
-  readonly sizes: WriteOutSizes;
-  readonly signal: AbortSignal | undefined;
 }
 
 export async function writeOut(
@@ -83,20 +76,29 @@ export async function writeOut(
   const { keyRange = { start: minimumKey(), end: maximumKey() } } = options;
   const writer = await DeltaLayerWriter.create({ ...options, keyRange });
   try {
-    const rest = { rows: index.rows, scratch, sizes, signal: options.signal };
-    // The read runs while this thread sorts.
-    const wholeFile = isReadWhole(rest) ? readWhole(rest) : undefined;
-    const source = { ...rest, numbers: index.sortedRows() };
-    const groups = wholeFile === undefined ? groupsOf(source) : oneGroup(source, wholeFile);
-    for await (const group of groups) await writeGroup(index.rows, group, writer);
-    const finished = await writer.finish();
-    if (wholeFile !== undefined) releaseLarge(await wholeFile);
-    return finished;
+    const source = { rows: index.rows, scratch, sizes, signal: options.signal };
+    const runs = isInKeyOrder(source.rows) ? undefined : KeyRuns.of(source.rows);
+    if (runs !== undefined) await writeRuns(source, runs, writer);
+    else await writeSorted(index, source, writer);
+    return await writer.finish();
   } catch (error) {
     // The first error counts. A temporary that cannot be removed is removed as a leftover.
     await Promise.allSettled([writer.abandon()]);
     throw error;
   }
+}
+
+async function writeSorted(
+  index: MemoryIndex,
+  source: Source,
+  writer: DeltaLayerWriter,
+): Promise<void> {
+  // The read runs while this thread sorts.
+  const wholeFile = isReadWhole(source) ? readWhole(source) : undefined;
+  const sorted = { ...source, numbers: index.sortedRows() };
+  const groups = wholeFile === undefined ? groupsOf(sorted) : oneGroup(sorted, wholeFile);
+  for await (const group of groups) await writeGroup(index.rows, group, writer);
+  if (wholeFile !== undefined) releaseLarge(await wholeFile);
 }
 
 async function writeGroup(rows: Rows, group: Group, writer: DeltaLayerWriter): Promise<void> {
@@ -164,17 +166,21 @@ class OutgoingBatch implements EntryKeyBatch {
   }
 }
 
-/** False if the values are known, before sorting, to lie in key order. */
-function isReadWhole({ rows, scratch, sizes }: Omit<Source, 'numbers'>): boolean {
-  return !(rows.isAscending && rows.isInFileOrder) && scratch.offset <= sizes.group;
+/** True if the values are known, before sorting, to lie in key order. */
+function isInKeyOrder(rows: Rows): boolean {
+  return rows.isAscending && rows.isInFileOrder;
 }
 
-function groupsOf(source: Source): AsyncIterable<Group> {
+function isReadWhole({ rows, scratch, sizes }: Source): boolean {
+  return !isInKeyOrder(rows) && scratch.offset <= sizes.group;
+}
+
+function groupsOf(source: SortedSource): AsyncIterable<Group> {
   return isInFileOrder(source) ? piecesInFileOrder(source) : gatheredGroups(source);
 }
 
-function isInFileOrder({ rows, numbers }: Source): boolean {
-  if (rows.isAscending && rows.isInFileOrder) return true;
+function isInFileOrder({ rows, numbers }: SortedSource): boolean {
+  if (isInKeyOrder(rows)) return true;
   for (let at = 1; at < numbers.length; at += 1) {
     if (rows.position(numbers[at - 1] as number) > rows.position(numbers[at] as number)) {
       return false;
@@ -184,7 +190,7 @@ function isInFileOrder({ rows, numbers }: Source): boolean {
 }
 
 /** Each group is a piece of the file; the next one is read while it is used. */
-async function* piecesInFileOrder(source: Source): AsyncGenerator<Group> {
+async function* piecesInFileOrder(source: SortedSource): AsyncGenerator<Group> {
   const buffers = [new PieceBuffer(), new PieceBuffer()] as const;
   let ahead = readPiece(source, 0, buffers[0]);
   for (let number = 1; ahead !== undefined; number += 1) {
@@ -192,17 +198,6 @@ async function* piecesInFileOrder(source: Source): AsyncGenerator<Group> {
     await read;
     ahead = readPiece(source, end, buffers[number % 2 === 0 ? 0 : 1]);
     yield { numbers, values, base, starts: undefined, isScattered: false };
-  }
-}
-
-/** Memory that is reused for every second piece. */
-class PieceBuffer {
-  #bytes = Buffer.alloc(0);
-
-  take(length: number): Uint8Array {
-    // The read fills every byte, so stale memory cannot show.
-    if (this.#bytes.length < length) this.#bytes = Buffer.allocUnsafeSlow(length);
-    return this.#bytes.subarray(0, length);
   }
 }
 
@@ -217,7 +212,7 @@ interface Piece {
 }
 
 function readPiece(
-  { rows, scratch, numbers, sizes, signal }: Source,
+  { rows, scratch, numbers, sizes, signal }: SortedSource,
   first: number,
   buffer: PieceBuffer,
 ): Piece | undefined {
@@ -243,7 +238,7 @@ function readPiece(
 }
 
 async function* oneGroup(
-  { numbers }: Source,
+  { numbers }: SortedSource,
   wholeFile: Promise<Uint8Array>,
 ): AsyncGenerator<Group> {
   const values = await wholeFile;
@@ -251,7 +246,7 @@ async function* oneGroup(
 }
 
 /** In one read, so that a processor is left for this thread and its garbage collector. */
-function readWhole({ scratch, signal }: Omit<Source, 'numbers'>): Promise<Uint8Array> {
+function readWhole({ scratch, signal }: Source): Promise<Uint8Array> {
   throwIfAborted(signal);
   const values = takeLarge(scratch.offset);
   const read = scratch.readExactAt(values, 0).then(() => values);
@@ -260,28 +255,7 @@ function readWhole({ scratch, signal }: Omit<Source, 'numbers'>): Promise<Uint8A
   return read;
 }
 
-const LARGE_STEP = 16 * 1024 * 1024;
-
-/** Memory of the file or group that was written last, until it is used again, or the collector frees it. */
-let spare: WeakRef<Uint8Array> | undefined;
-
-/**
- * Memory for a whole file or a group. Without the use of what is spare, that of one after the other would pile up outside
- * of the heap, which the collector hardly notices. Every byte is filled, so that stale memory cannot show.
- */
-function takeLarge(length: number): Uint8Array {
-  const found = spare?.deref();
-  spare = undefined;
-  if (found !== undefined && found.length >= length) return found.subarray(0, length);
-  return Buffer.allocUnsafeSlow(Math.ceil(length / LARGE_STEP) * LARGE_STEP).subarray(0, length);
-}
-
-/** Ends the use of what `takeLarge` returned. */
-function releaseLarge({ buffer }: Uint8Array): void {
-  spare = new WeakRef(new Uint8Array(buffer));
-}
-
-async function* gatheredGroups(source: Source): AsyncGenerator<Group> {
+async function* gatheredGroups(source: SortedSource): AsyncGenerator<Group> {
   const { rows, numbers } = source;
   const memory = {
     targets: new Uint32Array(rows.isInFileOrder ? rows.count : 0),
@@ -304,7 +278,7 @@ interface GatheringMemory {
   readonly window: PieceBuffer;
 }
 
-function endOfGroup({ rows, numbers, sizes }: Source, first: number): number {
+function endOfGroup({ rows, numbers, sizes }: SortedSource, first: number): number {
   let end = first;
   for (let size = 0; end < numbers.length; end += 1) {
     size += rows.length(numbers[end] as number);
@@ -315,7 +289,7 @@ function endOfGroup({ rows, numbers, sizes }: Source, first: number): number {
 
 /** As `gather`, if rows are in the order of their values: all rows are gone through, and those of the group copied. */
 async function gatherInFileOrder(
-  source: Source,
+  source: SortedSource,
   { targets, window }: GatheringMemory,
 ): Promise<Group> {
   const { rows, scratch, numbers, signal } = source;
@@ -350,7 +324,7 @@ const NOT_IN_GROUP = 0xffff_ffff;
 
 /** Rows from `first` up to `next`, and where their values of the group lie, which fit into one window. */
 function windowFrom(
-  { rows, sizes }: Source,
+  { rows, sizes }: SortedSource,
   targets: Uint32Array,
   first: number,
 ): { readonly next: number; readonly start: number; readonly end: number } {
@@ -368,7 +342,7 @@ function windowFrom(
 }
 
 /** Reads the file window by window, and copies the value of each row to its place. */
-async function gather(source: Source): Promise<Group> {
+async function gather(source: SortedSource): Promise<Group> {
   const { rows, scratch, numbers, sizes, signal } = source;
   const starts = new Uint32Array(numbers.length);
   let size = 0;
@@ -392,7 +366,7 @@ async function gather(source: Source): Promise<Group> {
 }
 
 /** For each window of the file, in order, the indexes of the rows whose values start in it. */
-function groupByWindow({ rows, numbers, sizes }: Source): [number, number[]][] {
+function groupByWindow({ rows, numbers, sizes }: SortedSource): [number, number[]][] {
   const windows = new Map<number, number[]>();
   for (let at = 0; at < numbers.length; at += 1) {
     const window = Math.floor(rows.position(numbers[at] as number) / sizes.window);
@@ -403,7 +377,7 @@ function groupByWindow({ rows, numbers, sizes }: Source): [number, number[]][] {
   return [...windows].sort(([left], [right]) => left - right);
 }
 
-function endOfMembers({ rows, numbers }: Source, members: readonly number[]): number {
+function endOfMembers({ rows, numbers }: SortedSource, members: readonly number[]): number {
   let end = 0;
   for (const at of members) {
     const row = numbers[at] as number;
