@@ -1,6 +1,6 @@
 /** What the README shows is what the package does. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
@@ -74,6 +74,21 @@ function tableOf(head: string): RegExpMatchArray | null {
 it('names each page of docs', () => {
   const pages = readdirSync(`${ROOT}docs`).filter((name) => name.endsWith('.md'));
   expect(pages.filter((name) => !README.includes(`docs/${name}`))).toEqual([]);
+});
+
+it('the README and the pages of docs have no example in a syntax that Node 20 lacks', () => {
+  const pages = readdirSync(`${ROOT}docs`).filter((name) => name.endsWith('.md'));
+  const texts = [README, ...pages.map((name) => readFileSync(`${ROOT}docs/${name}`, 'utf8'))];
+  const blocks = texts.flatMap((text) => [...text.matchAll(/^```js\n(.*?)^```$/gms)]);
+  expect(blocks.length).toBeGreaterThan(3);
+  const directory = temporaryDirectory();
+  for (const [index, [, code = '']] of blocks.entries()) {
+    expect(code).not.toContain('await using');
+    const path = `${directory}/${index}.mjs`;
+    writeFileSync(path, code);
+    const { status, stderr } = spawnSync(process.execPath, ['--check', path], { encoding: 'utf8' });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  }
 });
 
 it('the README has no link that works only beside the sources, but for pictures that travel along', () => {
