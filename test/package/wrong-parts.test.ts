@@ -1,5 +1,5 @@
 /** Wrong parts of right arguments, as plain JavaScript can pass them: a field, an item of a list, a callback. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -501,18 +501,22 @@ const CASES: Case[] = [
     onMethod('node', () => virtualFile.nodeFileSystem, method, join(directory, 'none')),
   ),
   onMethod('node', () => virtualFile.nodeFileSystem, 'makeDirectory', '/none/none', 0o700),
-  onFunction('salvageLayer', reshape.salvageLayer, path, {
-    ...{ directory: '/none', tenantId: ids.tenantId, timelineId: ids.timelineId },
-  }),
+  onFunction(
+    'salvageLayer',
+    async (options: reshape.SalvageLayerOptions) => {
+      const bytes = Uint8Array.from(readFileSync(path));
+      await reshape.salvageLayer(bytes, { ...options, openFiles: openFiles() });
+    },
+    { directory: '/', tenantId: ids.tenantId, timelineId: ids.timelineId },
+  ),
   onFunction('diffLayers of a range', reshape.diffLayers, { layers: [] }, { layers: [] }, scan),
   {
     name: 'copyLayer',
-    args: [
-      { directory: '/none', shard: { sharding: { count: 2, stripeSize: 8 }, shardNumber: 0 } },
-    ],
+    args: [{ directory: '/', shard: { sharding: { count: 2, stripeSize: 8 }, shardNumber: 0 } }],
     call: async (options) => {
       await using opened = await reader();
-      await Reflect.apply(reshape.copyLayer, undefined, [opened, options]);
+      const changed = { ...Object(options), openFiles: openFiles() };
+      await Reflect.apply(reshape.copyLayer, undefined, [opened, changed]);
     },
   },
   {
