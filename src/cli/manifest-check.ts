@@ -11,6 +11,7 @@ import { fromNodeError } from '../virtual-file/system-error.ts';
 import { CLEAN, type ExitStatus, FINDINGS, statusOfCode } from './exit-status.ts';
 import { getManifest, inputOf, nameOf, pathOf } from './manifest-places.ts';
 import type { ManifestRun, RunFile } from './manifest-run.ts';
+import { isSameFile } from './output-paths.ts';
 import type { FileReport } from './report-writer.ts';
 
 export interface CheckedFile {
@@ -28,7 +29,8 @@ export interface CheckFileOptions {
 }
 
 /**
- * Throws errors that prevent reading the file or its manifest. A missing or damaged manifest is a finding.
+ * Throws errors that prevent reading the file or its manifest, and `usage` if its repaired copy would be the file
+ * itself. A missing or damaged manifest is a finding.
  */
 export async function checkFile(
   { places, signal }: ManifestRun,
@@ -42,6 +44,13 @@ export async function checkFile(
     return unchecked(path, { code: 'not-found', message, bytes: 0 });
   }
   const input = await inputOf(file, signal);
+  const target = mend === undefined ? undefined : join(mend, nameOf(file));
+  if (typeof input === 'string' && target !== undefined && (await isSameFile(input, target))) {
+    throw new StorageError('usage', {
+      what: 'the repaired copy would be the file itself: choose another directory for --mend',
+      path: target,
+    });
+  }
   const bytes = await sizeOf(input);
   let manifest: FileManifest;
   try {
@@ -55,9 +64,8 @@ export async function checkFile(
   const found = await checkManifest(input, manifest, { signal, maximumFindings });
   const report = { ...found, path, warnings: 0 };
   if (found.ok) return { report, status: CLEAN };
-  if (mend === undefined || found.bytes < manifest.length) return { report, status: FINDINGS };
+  if (target === undefined || found.bytes < manifest.length) return { report, status: FINDINGS };
   try {
-    const target = join(mend, nameOf(file));
     const mended = await mendFile(await inputOf(file, signal), manifest, target, { signal });
     return { report: { ...report, mended: mended.path }, status: FINDINGS };
   } catch (error) {

@@ -32,6 +32,12 @@ export async function refuseInputAsOutput(input: string, output: string): Promis
   });
 }
 
+/** Whether two paths lead to one file, under any names. */
+export async function isSameFile(left: string, right: string): Promise<boolean> {
+  const known = (await lookUpIfPossible(left))?.stat.identity;
+  return known !== undefined && (await lookUpIfPossible(right))?.stat.identity === known;
+}
+
 async function isLeftoverOf(output: string, path: string): Promise<boolean> {
   const name = basename(path);
   const isOfOutput = isLeftoverName(name) && name.startsWith(`${basename(output)}.`);

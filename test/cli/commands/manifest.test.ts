@@ -1,4 +1,12 @@
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { crc32cOf } from '../../../src/checksum.ts';
@@ -176,6 +184,21 @@ describe('manifest check', () => {
     const again = await check(delta, '--mend', mended);
     expect(again.status).toBe(1);
     expect(parseError(again)).toMatchObject({ code: 'exists' });
+  });
+
+  test('a repaired copy in the directory of the file, by its name or by a link, is wrong usage', async () => {
+    const { directory, delta } = await layersWithManifests();
+    flip(delta, [8192 + 500, 6]);
+    const before = readFileSync(delta);
+    const names = readdirSync(directory);
+    const link = join(temporaryDirectory(), 'link');
+    symlinkSync(directory, link);
+    for (const mend of [directory, link]) {
+      const { status, stdout, stderr } = await runCli(['manifest', 'check', delta, '--mend', mend]);
+      expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+      expect(stderr).toContain('choose another directory for --mend');
+    }
+    expect([readFileSync(delta), readdirSync(directory)]).toEqual([before, names]);
   });
 
   test('manifest check names a block with several changes, which it does not mend', async () => {
