@@ -105,6 +105,11 @@ export function addCommand(parent: Command, name: string, options: OptionTable =
   return command.hook('preAction', () => checkRequiredOptions(command));
 }
 
+/** A command that only has commands of its own. */
+export function addCommandGroup(parent: Command, name: string): Command {
+  return addCommand(parent, name).helpCommand('help [command]', 'Show the help of a command.');
+}
+
 export function addExamples(
   command: Command,
   examples: readonly (readonly [line: string, what: string])[],

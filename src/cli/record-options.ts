@@ -19,7 +19,7 @@ export const PG_VERSION = option(
 /** For commands that describe records. */
 export const DIALECT = option(
   '--dialect <name>',
-  'who wrote the heap records of Postgres 14 or 15: vanilla or neon (default: detected by their length)',
+  'writer of the heap records of Postgres 14 or 15: vanilla or neon (default: detected by their length)',
   dialectArgument,
 );
 

@@ -23,7 +23,7 @@ const OPTIONS = {
   ...LAYER_OPTIONS,
   allowUnfitKeys: flag(
     '--allow-unfit-keys',
-    'keys that no pageserver can hold, to test the format',
+    'accept keys that a pageserver cannot hold, for tests of the format',
   ),
   ...JSON_ERRORS,
 };

@@ -29,7 +29,7 @@ const OPTIONS = {
     'read the first block of each layer, without --deep (default: yes)',
     yesOrNo,
   ),
-  filesFrom: option('--files-from <file>', 'layers to check, one a line; - for stdin', String),
+  filesFrom: option('--files-from <file>', 'layers to check, one per line; - for stdin', String),
   shard: option(
     '--shard <i/n>',
     'only the layers whose name hashes to share I of N',

@@ -18,8 +18,8 @@ export function addCompletion({ program, runner }: CommandParents): void {
     );
   command.addArgument(command.createArgument('<shell>', 'bash, zsh or fish').choices(SHELLS));
   addExamples(command, [
-    ['source <(layerfile completion bash)', 'in ~/.bashrc; zsh the same in ~/.zshrc'],
-    ['layerfile completion fish > ~/.config/fish/completions/layerfile.fish', 'once'],
+    ['source <(layerfile completion bash)', 'in ~/.bashrc; for zsh, in ~/.zshrc'],
+    ['layerfile completion fish > ~/.config/fish/completions/layerfile.fish', 'to be run once'],
   ]);
   addManPages({ program, runner });
 }

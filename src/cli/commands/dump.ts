@@ -62,7 +62,10 @@ export function addDump({ program, runner }: CommandParents): void {
       'layerfile dump FILE --rmgr Heap --values json --pg-version 17',
       'WAL records of the heap, in words',
     ],
-    ['layerfile dump FILE --key "path=base/5/16384 blkno=7" --versions 1', 'its newest version'],
+    [
+      'layerfile dump FILE --key "path=base/5/16384 blkno=7" --versions 1',
+      'the newest version of one key',
+    ],
     [
       '(layerfile inspect A --json; layerfile dump A --ndjson --values json) |\n' +
         '      layerfile build --out B --no-compress',

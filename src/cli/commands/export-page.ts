@@ -10,6 +10,7 @@ import { PAGE_SIZE } from '../../postgres/page.ts';
 import { parseKeyWords } from '../arguments.ts';
 import {
   addCommand,
+  addCommandGroup,
   addExamples,
   type CommandParents,
   flag,
@@ -48,7 +49,7 @@ const OPTIONS = {
 type ExportOptions = OptionValues<typeof OPTIONS>;
 
 export function addExport({ program, runner }: CommandParents): void {
-  const parent = addCommand(program, 'export').description(
+  const parent = addCommandGroup(program, 'export').description(
     'Extract data: export page, export pgdata.',
   );
   const command = addCommand(parent, 'page', OPTIONS)

@@ -52,8 +52,8 @@ export function addGet({ program, runner }: CommandParents): void {
       runner((context) => get(context, { file, words }, options)),
     );
   addExamples(command, [
-    ['layerfile get FILE 000000067F00000005000040000000000007', 'by its hex digits'],
-    ['layerfile get FILE rel=1663/5/16384 blkno=7 --lsn 0/1696000', 'by its fields'],
+    ['layerfile get FILE 000000067F00000005000040000000000007', 'a key in hex digits'],
+    ['layerfile get FILE rel=1663/5/16384 blkno=7 --lsn 0/1696000', 'a key in fields'],
     ['layerfile get FILE KEY --raw > page.bin', 'the bytes'],
     ['layerfile get DIR KEY --json', 'the newest entry over all layers of a timeline'],
     ['layerfile get DIR KEY --xid 673', 'the newest WAL record of a transaction'],

@@ -14,6 +14,7 @@ import {
 } from '../arguments.ts';
 import {
   addCommand,
+  addCommandGroup,
   addExamples,
   type CommandParents,
   choice,
@@ -103,7 +104,7 @@ const TIMELINE_OPTIONS = [
 type ImportOptions = OptionValues<typeof OPTIONS>;
 
 export function addImport({ program, runner }: CommandParents): void {
-  const parent = addCommand(program, 'import').description(
+  const parent = addCommandGroup(program, 'import').description(
     'Make layers from other data: import pgdata, import wal.',
   );
   const command = addCommand(parent, 'pgdata', OPTIONS)

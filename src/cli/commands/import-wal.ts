@@ -94,10 +94,7 @@ export function addImportWal({ program, runner }: CommandParents): void {
     .description('Continue a timeline with WAL, as a pageserver ingests it.')
     .action((options: ImportOptions) => runner((context) => importWal(context, options)));
   addExamples(command, [
-    [
-      'layerfile import wal --base DIR --wal pg_wal --out DIR',
-      'in the place of the base, in the next generation',
-    ],
+    ['layerfile import wal --base DIR --wal pg_wal --out DIR', 'in place, as the next generation'],
     [
       'layerfile import wal --base DIR --wal s3://BUCKET/WAL --out s3://BUCKET/PREFIX --resume',
       'into a bucket; can be interrupted and repeated',

@@ -2,6 +2,7 @@
 import { countArgument, directoryArgument, shareArgument } from '../arguments.ts';
 import {
   addCommand,
+  addCommandGroup,
   addExamples,
   type CommandParents,
   flag,
@@ -23,7 +24,7 @@ const WHICH = {
     'directory or s3:// prefix of the manifests (default: next to each file)',
     String,
   ),
-  filesFrom: option('--files-from <file>', 'files, one a line; - for stdin', String),
+  filesFrom: option('--files-from <file>', 'files, one per line; - for stdin', String),
   shard: option('--shard <i/n>', 'only the files whose name hashes to share I of N', shareArgument),
   ...JOBS,
   ...REMOTE_OPTIONS,
@@ -52,7 +53,7 @@ type CheckOptions = OptionValues<typeof CHECK_OPTIONS>;
 const PATHS = 'files, directories to search for layers, URLs, or s3://BUCKET/PREFIX/';
 
 export function addManifest({ program, runner }: CommandParents): void {
-  const parent = addCommand(program, 'manifest').description(
+  const parent = addCommandGroup(program, 'manifest').description(
     'Record checksums of files, and find later changes, down to a single bit.',
   );
   const create = addCommand(parent, 'create', CREATE_OPTIONS)
@@ -84,7 +85,7 @@ layers elsewhere. Existing manifests are never replaced.`,
   addExamples(check, [
     ['layerfile manifest check DIR', 'all layers below DIR'],
     ['layerfile manifest check DIR --manifests MANIFESTS', 'including layers that are gone'],
-    ['layerfile manifest check FILE --mend DIR', 'a repaired copy of FILE, in DIR'],
+    ['layerfile manifest check FILE --mend DIR', 'a repaired copy of FILE, in another directory'],
     ['layerfile manifest check --files-from - --ndjson < names', 'for programs'],
   ]);
 }

@@ -43,8 +43,11 @@ export function addMap({ program, runner }: CommandParents): void {
     );
   addExamples(command, [
     ['layerfile map index_part.json-00000002 --out map.html', 'the layers of an index'],
-    ['layerfile map OLD/index_part.json NEW/index_part.json --out map.html', 'with a slider'],
-    ['ls TIMELINE | layerfile map - --branch 0/169AD58 --out map.html', 'from names'],
+    [
+      'layerfile map OLD/index_part.json NEW/index_part.json --out map.html',
+      'two indices, with a slider between them',
+    ],
+    ['ls TIMELINE | layerfile map - --branch 0/169AD58 --out map.html', 'from a list of names'],
   ]);
 }
 

@@ -40,7 +40,10 @@ export function addMetadata({ program, runner }: CommandParents): void {
   addExamples(command, [
     ['layerfile metadata FILE', 'all values'],
     ['layerfile metadata FILE --set initdb_lsn=0/1696000 pg_version=17', 'two new values'],
-    ['layerfile metadata FILE --set ancestor_timeline=null', 'one of the two that may be absent'],
+    [
+      'layerfile metadata FILE --set ancestor_timeline=null',
+      'one of the two fields that may be null',
+    ],
   ]);
 }
 

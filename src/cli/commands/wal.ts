@@ -26,14 +26,14 @@ export function addWal({ program, runner }: CommandParents): void {
     ],
     [
       'layerfile wal pg_wal --rel 1663/5/16384 --block 7 --ndjson',
-      'what changed one block, for programs',
+      'the changes to one block, for programs',
     ],
     [
       'layerfile wal --stats=record 000000010000000000000017',
       'the kinds of records in one segment',
     ],
     ['layerfile wal --follow s3://BUCKET/wal/ --rmgr Transaction', 'transactions, as they end'],
-    ['layerfile wal pg_wal --fullpage --save-fullpage DIR', 'page images, a file each'],
+    ['layerfile wal pg_wal --fullpage --save-fullpage DIR', 'page images, one per file'],
   ]);
 }
 
