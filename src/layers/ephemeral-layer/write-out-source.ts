@@ -13,6 +13,8 @@ export interface WriteOutSizes {
   readonly piece: number;
   /** Bytes of one read while gathering. */
   readonly window: number;
+  /** Number of rows from which it pays to look for keys that many of them have. */
+  readonly runs: number;
 }
 
 /** The values of a layer. */

@@ -3,9 +3,10 @@
  * the scratch file one group at a time.
  *
  * If the values lie in key order, as after a sequential load, a group is a piece of the file, and the
- * next piece is read ahead. Else a small file is read as a whole while the rows are sorted. A larger
- * file is gathered: it is read window by window, and each value is copied to its place in the group.
- * Memory is bounded by the size of a group, the largest value, and four bytes a row.
+ * next piece is read ahead. If many rows have the same key, as those of a log, `write-runs.ts` writes
+ * them. Else a small file is read as a whole while the rows are sorted. A larger file is gathered: it is
+ * read window by window, and each value is copied to its place in the group.
+ * Memory is bounded by the size of a group, the largest value, and sixteen bytes a row.
  */
 
 import { copyBytes, ViewedBytes } from '../../byte-words.ts';
@@ -33,6 +34,7 @@ const SIZES: WriteOutSizes = {
   group: 256 * 1024 * 1024,
   piece: 2 * 1024 * 1024,
   window: 1024 * 1024,
+  runs: 4096,
 };
 
 /** While another layer fills: half of such a layer at a time is less memory, and the thread has time to read it twice. */
@@ -77,7 +79,9 @@ export async function writeOut(
   const writer = await DeltaLayerWriter.create({ ...options, keyRange });
   try {
     const source = { rows: index.rows, scratch, sizes, signal: options.signal };
-    const runs = isInKeyOrder(source.rows) ? undefined : KeyRuns.of(source.rows);
+    const { rows } = source;
+    const mayBeRuns = rows.count >= sizes.runs && !isInKeyOrder(rows);
+    const runs = mayBeRuns ? KeyRuns.of(rows) : undefined;
     if (runs !== undefined) await writeRuns(source, runs, writer);
     else await writeSorted(index, source, writer);
     return await writer.finish();

@@ -31,16 +31,15 @@ export async function writeRuns(
   runs: KeyRuns,
   writer: DeltaLayerWriter,
 ): Promise<void> {
-  let memory: BlobMemory | undefined;
   for (;;) {
     const range = runs.nextRange(source.sizes.group);
     if (range === undefined) return;
     const size = range.end - range.from;
-    // The groups after the first one are seldom larger.
-    if (memory === undefined || memory.blobs.length < size) memory = takeMemory(size);
+    const memory = takeMemory(size);
     const blobs = memory.blobs.subarray(0, size);
     await gatherBlobs(source, { targets: runs.targets, range, blobs }, memory.moves);
     for (const batch of runs.batches(range, blobs)) await writer.putBlobEntries(batch);
+    // After an error, a read may still write to it.
     spare = new WeakRef(memory);
   }
 }
@@ -48,9 +47,10 @@ export async function writeRuns(
 /** Groups have nearly the same size. */
 const SIZE_STEP = 16 * 1024 * 1024;
 
-/** Memory of the group that was written last, until it is used again, or the collector frees it. */
+/** Memory of the group that was written last, until a write-out takes it, or the collector frees it. */
 let spare: WeakRef<BlobMemory> | undefined;
 
+/** Returns: memory that no other write-out has, until it is made the spare one. */
 function takeMemory(size: number): BlobMemory {
   const found = spare?.deref();
   spare = undefined;

@@ -28,7 +28,7 @@ interface Put {
   readonly willInit: boolean;
 }
 
-const SIZES = { group: 1e9, piece: 64, window: 64 };
+const SIZES = { group: 1e9, piece: 64, window: 64, runs: 1 };
 const MEBIBYTE = 1024 * 1024;
 
 afterEach(() => {
@@ -127,6 +127,18 @@ describe('rows of few keys, in the order of their LSNs', () => {
       willInit: false,
     }));
     for (const group of [1, 2 * MEBIBYTE, 1e9]) await expectSameLayer(puts, { ...SIZES, group });
+  });
+
+  it('layers that are written at the same time do not share memory', async () => {
+    const putsOf = (seed: number) =>
+      Array.from({ length: 300 }, (_, at) => ({
+        key: blockKey(at % 7),
+        lsn: BigInt(at) + 1n,
+        bytes: filled(500, at + seed),
+        willInit: false,
+      }));
+    const sizes = { ...SIZES, group: 2000 };
+    await Promise.all([1, 2, 3].map((seed) => expectSameLayer(putsOf(seed), sizes)));
   });
 
   it('a layer without memory in WebAssembly for its blobs is the same', async () => {

@@ -14,12 +14,12 @@ import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 describe('writing out', () => {
   it.each([
-    ['in file order', (at: number) => at, { group: 1, piece: 64, window: 16 }],
-    ['whole', (at: number) => (at * 7919) % 997, { group: 1e9, piece: 64, window: 100 }],
+    ['in file order', (at: number) => at, { group: 1, piece: 64, window: 16, runs: 1e9 }],
+    ['whole', (at: number) => (at * 7919) % 997, { group: 1e9, piece: 64, window: 100, runs: 1e9 }],
     [
       'gathered in groups',
       (at: number) => (at * 7919) % 997,
-      { group: 500, piece: 64, window: 96 },
+      { group: 500, piece: 64, window: 96, runs: 1e9 },
     ],
   ])('writing out %s gives every value its place', async (_, keyOf, sizes) => {
     const directory = temporaryDirectory();
