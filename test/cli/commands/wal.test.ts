@@ -390,6 +390,7 @@ test('segments that are named are followed to the end of the last one', async ()
   const expected = walDirectoryOfTest([first]);
   let hasGrown = false;
   const { stdout, stderr, status } = await runCli(['wal', path, '--follow'], {
+    signal: AbortSignal.timeout(20_000),
     onOutput: () => {
       if (!hasGrown) writeFileSync(path, segmentBytes(first));
       hasGrown = true;
@@ -398,4 +399,4 @@ test('segments that are named are followed to the end of the last one', async ()
   expect(status).toBe(0);
   expect(stdout).toBe((await runCli(['wal', expected])).stdout);
   expect(stderr).toContain(`expected segment ${second}`);
-});
+}, 30_000);
