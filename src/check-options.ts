@@ -117,9 +117,19 @@ export function checkSignal(signal: unknown): void {
   if (!isSignal) throw refused('signal', 'an AbortSignal', signal);
 }
 
+/** Whether the value has properties: neither a primitive value nor null, nor a function. */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}
+
+/** Whether the value is an integer from 0 to 2^53 - 1. */
+export function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
 /** Throws `invalid-input` unless the value is an object: options, or a record to encode. */
 export function checkObject(what: string, value: unknown): asserts value is object {
-  if (typeof value !== 'object' || value === null) throw refused(what, 'an object', value);
+  if (!isObject(value)) throw refused(what, 'an object', value);
 }
 
 /** Throws `invalid-input` unless the value can be iterated over. */

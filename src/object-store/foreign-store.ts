@@ -3,7 +3,15 @@
  * impossible result is an error.
  */
 import { isDate } from 'node:util/types';
-import { checkFunction, checkLimit, checkMethod, checkText, isBytes } from '../check-options.ts';
+import {
+  checkFunction,
+  checkLimit,
+  checkMethod,
+  checkText,
+  isBytes,
+  isCount,
+  isObject,
+} from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { valueText } from '../printable.ts';
 import { type ObjectStore, pathOfObject } from './object-store.ts';
@@ -92,16 +100,10 @@ function isInfo(value: unknown): value is { readonly size: number } {
   const { key, size, etag, modified } = value;
   return (
     typeof key === 'string' &&
-    typeof size === 'number' &&
-    Number.isSafeInteger(size) &&
-    size >= 0 &&
+    isCount(size) &&
     (etag === undefined || typeof etag === 'string') &&
     (modified === undefined || isDate(modified))
   );
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
 }
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {

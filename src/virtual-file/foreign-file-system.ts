@@ -2,7 +2,7 @@
  * A file system provided by the caller may throw or return anything. This proxy enforces the contract
  * of `file-system.ts`: every exception becomes a StorageError with the path, and an impossible result is an error.
  */
-import { checkFunction, checkMethod } from '../check-options.ts';
+import { checkFunction, checkMethod, isCount, isObject } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import { FILE_KINDS, type FileSystem, type OpenFile } from './file-system.ts';
 import { fromForeignDirectorySync, fromNodeError } from './system-error.ts';
@@ -142,14 +142,6 @@ function checkedEntries(entries: unknown, path: string | undefined): unknown {
     isObject(entry) && isName(entry['name']) && isKind(entry['kind']);
   if (Array.isArray(entries) && Array.from(entries).every(isEntry)) return entries;
   throw impossible(path, 'a list of names and kinds from readDirectory', entries);
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
 /** Any other name would lead out of the directory, or to the directory itself, which is then walked forever. */

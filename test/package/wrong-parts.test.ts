@@ -422,6 +422,15 @@ const CASES: Case[] = [
   onMethod('disk', dirtyDisk, 'crash', () => 0),
   onFunction('replayCrash', testing.replayCrash, await dirtyDisk(), [0, 1]),
   onFunction('crashStates', testing.crashStates, await dirtyDisk(), { limit: 5, random: () => 0 }),
+  onFunction(
+    'RecordIngest.open',
+    (base: ingest.IngestBase) =>
+      ingest.RecordIngest.open({
+        ...{ base, lsn: 0x1000n, majorVersion: 16 },
+        sink: { put: () => {}, putRecord: () => {} },
+      }),
+    { get: async () => undefined },
+  ),
   onFunction('loseEverything', testing.loseEverything, 5),
   onFunction('loseNothing', testing.loseNothing, 5),
   onFunction('a seeded choice', testing.seededChoices(5), 5),

@@ -9,6 +9,7 @@
  * twice. A layer ends after a record, when its values have nearly reached the checkpoint distance in bytes, or when its
  * LSNs span it; and before a record with many values, which may fill several layers.
  */
+import { checkObject } from '../../check-options.ts';
 import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
 import { formatLsn, type Lsn, MAXIMUM_LSN } from '../../layers/lsn.ts';
@@ -205,6 +206,7 @@ export class WalIngest {
    * for records that cannot be ingested; `needs-redo`; as the output; `aborted`.
    */
   async ingest(wal: WalReader): Promise<WalIngestResult> {
+    checkObject('WAL to ingest', wal);
     checkSameCluster(wal, this.#cluster);
     let failure: { readonly error: unknown } | undefined;
     try {

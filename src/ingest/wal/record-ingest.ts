@@ -142,6 +142,7 @@ export class RecordIngest {
     if (bytes === undefined) {
       throw lacking('checkpoint', 'a checkpoint').with({ lsn: formatLsn(options.lsn) });
     }
+    checkBytes(bytes, 'result of base.get');
     return new RecordIngest(options, { shard, maximumGap, checkpoint: new CheckpointValue(bytes) });
   }
 
@@ -298,8 +299,9 @@ export class RecordIngest {
       const { lsn } = this.#state;
       let ask = firstAsk;
       for (;;) {
-        const answering = typeof ask === 'function' ? ask() : this.#base.get(ask, lsn);
-        const step = work.next(await answering);
+        const answer = await (typeof ask === 'function' ? ask() : this.#base.get(ask, lsn));
+        if (answer !== undefined) checkBytes(answer, 'result of base.get');
+        const step = work.next(answer);
         if (step.done === true) break;
         ask = step.value;
       }
