@@ -94,7 +94,8 @@ function readWindow(
     if (position < 0) position = start;
     if (start + length - position > WINDOW_SIZE || moves.isFull) break;
     moves.add(start - position, length, target - from);
-    valuesEnd = start + length;
+    // Values of a batch may overlap, and then the last one need not reach farthest.
+    valuesEnd = Math.max(valuesEnd, start + length);
   }
   if (row === rows.count && position < 0) return undefined;
   if (!moves.isEmpty) {

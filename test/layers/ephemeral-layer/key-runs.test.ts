@@ -26,6 +26,8 @@ interface Put {
   readonly lsn: Lsn;
   readonly bytes: Uint8Array;
   readonly willInit: boolean;
+  /** Where the bytes are in the file already, if another value has them. */
+  readonly position?: number;
 }
 
 const SIZES = { group: 1e9, piece: 64, window: 64, runs: 1 };
@@ -127,6 +129,22 @@ describe('rows of few keys, in the order of their LSNs', () => {
       willInit: false,
     }));
     for (const group of [1, 2 * MEBIBYTE, 1e9]) await expectSameLayer(puts, { ...SIZES, group });
+  });
+
+  it('a value that ends after the values that start later is whole', async () => {
+    const whole = filled(300, 1);
+    const parts = [
+      [0, 300],
+      [0, 0],
+      [10, 250],
+      [20, 17],
+    ] as const;
+    const puts = parts.map(([position, length], at) => ({
+      ...{ key: blockKey(2 - (at % 2)), lsn: BigInt(at) + 1n, willInit: false },
+      bytes: whole.subarray(position, position + length),
+      ...(at === 0 ? {} : { position }),
+    }));
+    await expectSameLayer(puts, SIZES);
   });
 
   it('layers that are written at the same time do not share memory', async () => {
@@ -269,9 +287,9 @@ async function expectSameLayer(puts: readonly Put[], sizes: typeof SIZES): Promi
   await using file = await VirtualFile.open(path, flags);
   const scratch = new BufferedWriter(file, { bufferSize: 64 * 1024 });
   const row = new SingleRow();
-  for (const { bytes, ...put } of puts) {
-    index.add(row.set({ ...put, length: bytes.length }), scratch.offset);
-    await scratch.append(bytes);
+  for (const { bytes, position, ...put } of puts) {
+    index.add(row.set({ ...put, length: bytes.length }), position ?? scratch.offset);
+    if (position === undefined) await scratch.append(bytes);
   }
   expect(KeyRuns.of(index.rows)?.count).toBe(inOrder(puts).length);
   const highest = puts.at(-1)?.lsn ?? 0n;
