@@ -509,7 +509,12 @@ const CASES: Case[] = [
   ...['stat', 'unlink', 'readDirectory', 'syncDirectory', 'removeDirectory'].map((method) =>
     onMethod('node', () => virtualFile.nodeFileSystem, method, join(directory, 'none')),
   ),
-  onMethod('node', () => virtualFile.nodeFileSystem, 'makeDirectory', '/none/none', 0o700),
+  onFunction(
+    'node.makeDirectory',
+    // A path that is a text would be made.
+    (mode: number) => virtualFile.nodeFileSystem.makeDirectory?.('/none/none', mode),
+    0o700,
+  ),
   onFunction(
     'salvageLayer',
     async (options: reshape.SalvageLayerOptions) => {
