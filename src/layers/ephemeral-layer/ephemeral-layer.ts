@@ -124,8 +124,8 @@ export class EphemeralLayer {
   #waitingPuts = 0;
   /** Resolves to the size of the scratch file when that has all values, for a thread. */
   #flushed: Promise<number> | undefined;
-  /** Settles once the thread no longer reads the rows. */
-  #onThread: Promise<FinishedLayer | undefined> | undefined;
+  /** Write-outs under way: they read the rows. */
+  readonly #writing = new Set<Promise<FinishedLayer>>();
 
   /**
    * Creates the scratch file. A signal ends the wait for a descriptor.
@@ -313,7 +313,7 @@ export class EphemeralLayer {
         const outcomeBefore = this.#outcomes.get(name) ?? 'not-applied';
         this.#outcomes.set(name, 'in-doubt');
         try {
-          const finished = await this.#writeDelta({ ...options, directory });
+          const finished = await this.#untilWritten(this.#writeDelta({ ...options, directory }));
           this.#outcomes.set(name, 'durable');
           return finished;
         } catch (error) {
@@ -335,7 +335,8 @@ export class EphemeralLayer {
   async close(): Promise<void> {
     this.#state = { kind: 'closed' };
     await this.#out.abandon();
-    await Promise.allSettled([this.#onThread]);
+    // The next layer gets the memory of the rows, whichever thread reads them.
+    if (this.#options.thread !== undefined) await Promise.allSettled(this.#writing);
     this.#index.rows.release();
     await this.#scratch.abandon();
   }
@@ -343,6 +344,15 @@ export class EphemeralLayer {
   /** As `close`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #untilWritten(writing: Promise<FinishedLayer>): Promise<FinishedLayer> {
+    this.#writing.add(writing);
+    try {
+      return await writing;
+    } finally {
+      this.#writing.delete(writing);
+    }
   }
 
   async #writeDelta(chosen: WriteDeltaOptions): Promise<FinishedLayer> {
@@ -369,8 +379,7 @@ export class EphemeralLayer {
     this.#flushed ??= this.#out.finish();
     const scratch = { path: this.#scratch.path, size: await this.#flushed };
     const rows = this.#index.rows.share();
-    this.#onThread = thread.write({ rows, scratch, options });
-    return this.#onThread;
+    return thread.write({ rows, scratch, options });
   }
 
   /** Adds to the index after a buffer is free, and after earlier puts that wait. */

@@ -122,6 +122,16 @@ describe('a layer that a thread writes out', () => {
     thread.rowMemory.release([segment]);
     expect(thread.rowMemory.take()).toBe(segment);
   });
+
+  test('a layer that the caller writes out keeps its rows for that, although it is closed and the next one uses their memory', async () => {
+    const [one, other] = [temporaryDirectory(), temporaryDirectory()];
+    const expected = await (await filledLayer(one)).writeDelta();
+    const thread = new WriteOutThread();
+    const layer = await filledLayer(other, thread);
+    const writing = layer.writeDelta();
+    await Promise.allSettled([layer.close().then(() => filledLayer(one, thread)), writing]);
+    expect(digestOf((await writing).path)).toBe(digestOf(expected.path));
+  });
 });
 
 test('a line of layers starts the thread when a layer is large, and then has the bytes that it has without', async () => {
