@@ -250,3 +250,18 @@ function checkField(name: string, value: number, maximum: number): number {
     actual: valueText(value),
   });
 }
+
+/** For tables of keys: mixes the one at `keyAt` in words of four bytes; the last word overlaps the one before by two. */
+export function hashOfKey(keys: DataView, keyAt: number): number {
+  let hash = 0;
+  for (let byte = 0; byte < LAST_WORD_AT; byte += 4) hash = mix(hash ^ keys.getInt32(keyAt + byte));
+  return mix(hash ^ keys.getInt32(keyAt + LAST_WORD_AT)) >>> 0;
+}
+
+const LAST_WORD_AT = KEY_SIZE - 4;
+
+/** Every bit of the word reaches most bits of the result. */
+function mix(word: number): number {
+  const product = Math.imul(word ^ (word >>> 16), 0x45d9f3b);
+  return product ^ (product >>> 15);
+}

@@ -2,6 +2,7 @@
  * Which keys have been put, but for those of pages: nearly every read of an ingest is the first one of a size or a directory
  * of the base, and to find that an open layer does not have the key, a table of all its rows would be built.
  */
+import { hashOfKey } from '../../layers/key.ts';
 import { SIZE_BLOCK_NUMBER } from '../../postgres/key-mapping.ts';
 
 /** As many as the sizes of some 100,000 forks need; with more, some keys are looked for in vain. */
@@ -37,10 +38,5 @@ function isOfPage(key: DataView): boolean {
 }
 
 function bitOf(key: DataView): number {
-  let hash = key.getUint8(0);
-  for (const at of [1, 5, 9, 13, 14]) {
-    hash = Math.imul(hash ^ key.getUint32(at), 0x45d9f3b);
-    hash ^= hash >>> 15;
-  }
-  return hash & (BIT_COUNT - 1);
+  return hashOfKey(key, 0) & (BIT_COUNT - 1);
 }

@@ -9,7 +9,7 @@
  * Memory: 34 bytes per row; for reads out of order 4 more, and 5 to 10 per key.
  */
 import { compareBytes, ViewedBytes } from '../../byte-words.ts';
-import { KEY_SIZE, type Key } from '../key.ts';
+import { hashOfKey, KEY_SIZE, type Key } from '../key.ts';
 import { deltaEntryKey } from '../layer-file/entry-layout.ts';
 import type { Lsn } from '../lsn.ts';
 import { sortRows } from './row-sort.ts';
@@ -132,7 +132,7 @@ export class MemoryIndex {
   /** The slot of the key, or the free slot where it belongs. */
   #slotOf(keys: DataView, keyAt: number): number {
     const mask = this.#table.length - 1;
-    let slot = hashOf(keys, keyAt) & mask;
+    let slot = hashOfKey(keys, keyAt) & mask;
     for (;;) {
       const row = this.#table[slot] as number;
       if (row === NONE || haveSameKey(this.rows.view(row), placeOf(row), keys, keyAt)) return slot;
@@ -147,7 +147,7 @@ export class MemoryIndex {
     for (const row of old) {
       if (row === NONE) continue;
       // The keys in a table are all different: the first free slot is theirs.
-      let slot = hashOf(this.rows.view(row), placeOf(row)) & mask;
+      let slot = hashOfKey(this.rows.view(row), placeOf(row)) & mask;
       while (this.#table[slot] !== NONE) slot = (slot + 1) & mask;
       this.#table[slot] = row;
     }
@@ -169,17 +169,4 @@ function haveSameKey(left: DataView, leftAt: number, right: DataView, rightAt: n
     if (left.getInt32(leftAt + byte) !== right.getInt32(rightAt + byte)) return false;
   }
   return left.getInt32(leftAt) === right.getInt32(rightAt);
-}
-
-/** Mixes the key in words of four bytes; the last two bytes go in twice. */
-function hashOf(keys: DataView, keyAt: number): number {
-  let hash = 0;
-  for (let byte = 0; byte < LAST_WORD; byte += 4) hash = mix(hash ^ keys.getInt32(keyAt + byte));
-  return mix(hash ^ keys.getInt32(keyAt + LAST_WORD)) >>> 0;
-}
-
-/** Every bit of the word reaches most bits of the result. */
-function mix(word: number): number {
-  const product = Math.imul(word ^ (word >>> 16), 0x45d9f3b);
-  return product ^ (product >>> 15);
 }
