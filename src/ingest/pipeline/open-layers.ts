@@ -31,7 +31,7 @@ export interface OpenLayer {
   put(batch: PutBatch): void | Promise<void>;
   /** The values of a key at or before an LSN, newest first, down to one that needs no older one. */
   versions(key: Key, lsn: Lsn): Promise<EphemeralEntry[]>;
-  /** Ends the puts, and prepares what can be prepared while the previous layer is written. */
+  /** Ends the puts. */
   freeze(endLsn: Lsn): Promise<void>;
   /**
    * Writes the layer, which is frozen, as a delta layer of these keys, of which all are: an L0 if the range is that of

@@ -239,12 +239,6 @@ export class Rows {
     return (this.#details(row) >>> WILL_INIT_BIT) & 1;
   }
 
-  /** A copy of a row's key. */
-  key(row: number): Key {
-    const { buffer } = this.view(row);
-    return new Uint8Array(buffer, placeOf(row), KEY_SIZE).slice();
-  }
-
   /** Copies the 26 bytes of a row's entry key to `at`. */
   copyEntryKey(row: number, target: DataView, at: number): void {
     copyWords(this.view(row), placeOf(row), target, at, DELTA_KEY_SIZE);
