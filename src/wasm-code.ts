@@ -177,7 +177,12 @@ export const isEqual = (left: Code, right: Code): Code => [...left, ...right, ..
 export const differs = (left: Code, right: Code): Code => [...left, ...right, ...i32.differs];
 export const isAbove = (left: Code, right: Code): Code => [...left, ...right, ...i32.isAbove];
 export const isBelow = (left: Code, right: Code): Code => [...left, ...right, ...i32.isBelow];
+export const not = (condition: Code): Code => isEqual(condition, i32.const(0));
+export const both = (left: Code, right: Code): Code => [...left, ...right, ...i32.and];
 export const either = (left: Code, right: Code): Code => [...left, ...right, ...i32.or];
+
+/** Types of parameters or locals. */
+export const words = (count: number): ValueType[] => new Array<ValueType>(count).fill('i32');
 
 /** Runs the body while the condition holds. */
 export function whileLoop(condition: Code, body: Code): Code {

@@ -7,6 +7,11 @@
  * Entries and leaf values follow each other layer by layer, with one more leaf value after those of each layer, as a number
  * of 64 bits.
  */
+import {
+  LONG_HEADER_FLAG,
+  MAXIMUM_BLOB_HEADER_SIZE,
+  SHORT_BLOB_LIMIT,
+} from '../blob-writer/blob-format.ts';
 import { DELTA_KEY_SIZE } from '../layers/layer-file/entry-layout.ts';
 import {
   advance,
@@ -26,9 +31,11 @@ import {
   plus,
   returnIf,
   sum,
+  times,
   v128,
   type WasmFunction,
   whileLoop,
+  words,
 } from '../wasm-code.ts';
 
 /** State of a layer: its next entry, what leads from an offset to an address, and where its values begin and end. */
@@ -43,11 +50,8 @@ export const GAP_SIZE = 8;
 /** Our writer and Neon's leave them only at the end of the values. */
 export const MAXIMUM_GAPS = 1024;
 
-const LONG_HEADER = 0x80;
 const COMPRESSION_BITS = 0x70;
 const LENGTH_BITS = 0x0f;
-const LONG_HEADER_SIZE = 4;
-const SHORT_BLOB_LIMIT = 128;
 const VECTOR = 16;
 /** From this size on, the instruction for it copies faster than a loop. */
 const LARGE = 512;
@@ -61,7 +65,7 @@ const failIf = (condition: Code): Code => returnIf(condition, i32.const(-1));
 
 /** The address of item `index` of an array. */
 const item = (array: number, index: Code, size: number): Code =>
-  sum(get(array), [...index, ...i32.const(size), ...i32.multiply]);
+  sum(get(array), times(index, size));
 
 /** Copies `size` bytes; up to 15 after them are overwritten. `copying` is a local for the loop. */
 function copyVectors(from: number, to: number, size: number, copying: number): Code {
@@ -122,14 +126,14 @@ function copyEntries(): WasmFunction {
   const longHeader: Code = [
     ...failIf(masked(get(header), COMPRESSION_BITS)),
     ...copied(length, either(shifted(masked(get(header), LENGTH_BITS), 24), lowBytes)),
-    ...copied(header, i32.const(LONG_HEADER_SIZE)),
+    ...copied(header, i32.const(MAXIMUM_BLOB_HEADER_SIZE)),
     // The writer takes the short one.
     ...failIf(isBelow(get(length), i32.const(SHORT_BLOB_LIMIT))),
   ];
   const shortHeader: Code = [...copied(length, get(header)), ...copied(header, i32.const(1))];
   const blob: Code = [
     ...copied(header, byte(0)),
-    ...ifElse(isBelow(get(header), i32.const(LONG_HEADER)), shortHeader, longHeader),
+    ...ifElse(isBelow(get(header), i32.const(LONG_HEADER_FLAG)), shortHeader, longHeader),
     ...failIf(isAbove(get(length), get(maximumLength))),
     ...copied(size, sum(get(length), get(header))),
     ...failIf(isAbove(get(size), get(room))),
@@ -155,8 +159,8 @@ function copyEntries(): WasmFunction {
   ]);
   return {
     name: 'copyEntries',
-    parameters: Array.from({ length: 12 }, () => 'i32' as const),
-    locals: [...Array.from({ length: 13 }, () => 'i32' as const), 'i64', 'i64', 'i64'],
+    parameters: words(12),
+    locals: [...words(13), 'i64', 'i64', 'i64'],
     body: [
       ...copied(to, get(blobs)),
       ...whileLoop(isBelow(get(row), get(count)), [

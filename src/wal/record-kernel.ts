@@ -42,6 +42,7 @@ import {
   set,
   type WasmFunction,
   whileLoop,
+  words,
 } from '../wasm-code.ts';
 import {
   PAGE_CONTINUES_RECORD,
@@ -149,8 +150,8 @@ function findRecords(): WasmFunction {
   ];
   return {
     name: 'findRecords',
-    parameters: Array.from({ length: 11 }, () => 'i32' as const),
-    locals: Array.from({ length: 8 }, () => 'i32' as const),
+    parameters: words(11),
+    locals: words(8),
     body: [
       ...whileLoop(isBelow(get(at), get(limit)), [
         ...ifTrue(isEqual(offsetInPage, i32.const(0)), enterPage),
@@ -262,7 +263,7 @@ function countRows(): WasmFunction {
   return {
     name: 'countRows',
     parameters: ['i32', 'i32', 'i32', 'i32'],
-    locals: Array.from({ length: 9 }, () => 'i32' as const),
+    locals: words(9),
     body: [
       ...whileLoop(isBelow(get(row), get(lastRow)), [
         ...copied(at, plus(field(ROW.offset), CRC32C_DATA_OFFSET)),

@@ -34,6 +34,7 @@ import {
 import { KIND_COUNT } from '../../wal/resource-managers.ts';
 import {
   advance,
+  both,
   COPY,
   type Code,
   copied,
@@ -47,6 +48,7 @@ import {
   isBelow,
   isEqual,
   masked,
+  not,
   plus,
   returnIf,
   SELECT,
@@ -56,6 +58,7 @@ import {
   v128,
   type WasmFunction,
   whileLoop,
+  words,
 } from '../../wasm-code.ts';
 
 /** Number of values, and of their bytes, from which a batch is full. */
@@ -151,7 +154,6 @@ function putPlain(): WasmFunction {
   ] as const;
   const place = (offset: number): Code => i32.const(CRC32C_DATA_OFFSET + offset);
   const stop = (condition: Code): Code => returnIf(condition, get(row));
-  const not = (condition: Code): Code => isEqual(condition, i32.const(0));
   const byte = (offset: number): Code => [...get(at), ...i32.load8(offset)];
   const half = (offset: number): Code => [...get(at), ...i32.load16(offset)];
   const ofRow = (itemSize: number): Code => sum(get(area), times(get(newCount), itemSize));
@@ -266,11 +268,10 @@ function putPlain(): WasmFunction {
     ),
     ...stop([...byte(0), ...get(rule), ...i32.load8(2), ...i32.and]),
   ];
-  const both = (left: Code, right: Code): Code => [...left, ...right, ...i32.and];
   return {
     name: 'putPlain',
-    parameters: Array.from({ length: 12 }, () => 'i32' as const),
-    locals: Array.from({ length: 19 }, () => 'i32' as const),
+    parameters: words(12),
+    locals: words(19),
     body: [
       ...whileLoop(
         both(

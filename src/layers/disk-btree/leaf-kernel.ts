@@ -11,6 +11,7 @@ import { CRC32C_DATA_OFFSET } from '../../crc32c-module.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import {
   advance,
+  both,
   type Code,
   copied,
   either,
@@ -20,6 +21,7 @@ import {
   i64,
   isBelow,
   isEqual,
+  not,
   plus,
   returnIf,
   sum,
@@ -28,6 +30,7 @@ import {
   v128,
   type WasmFunction,
   whileLoop,
+  words,
 } from '../../wasm-code.ts';
 import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
 import { NODE_VALUE_SIZE } from './node-format.ts';
@@ -55,22 +58,13 @@ function addRun(): WasmFunction {
   const place = (offset: number): Code => i32.const(CRC32C_DATA_OFFSET + offset);
   const ofKey = sum(get(key), get(shared));
   const ofLast = [...ofKey, ...get(keySize), ...i32.sub];
-  const areEqual = (left: Code, right: Code): Code => [
-    ...[...left, ...right, ...i64.differs],
-    ...i32.const(0),
-    ...i32.isEqual,
-  ];
-  const isWithin = (size: number): Code => [
-    ...isBelow(get(keySize), plus(get(shared), size)),
-    ...i32.const(0),
-    ...i32.isEqual,
-  ];
-  const both = (left: Code, right: Code): Code => [...left, ...right, ...i32.and];
+  const areEqual = (left: Code, right: Code): Code => not([...left, ...right, ...i64.differs]);
+  const isWithin = (size: number): Code => not(isBelow(get(keySize), plus(get(shared), size)));
   const stop = (condition: Code): Code => returnIf(condition, get(entry));
   return {
     name: 'addRun',
-    parameters: Array.from({ length: 6 }, () => 'i32' as const),
-    locals: ['i32', 'i32', 'i32', 'i32', 'i64'],
+    parameters: words(6),
+    locals: [...words(4), 'i64'],
     body: [
       ...copied(suffixLength, [...get(keySize), ...get(prefixLength), ...i32.sub]),
       ...copied(key, sum(place(KEYS_AT), [...get(entry), ...get(keySize), ...i32.multiply])),

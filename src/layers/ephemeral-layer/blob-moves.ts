@@ -29,6 +29,7 @@ import {
   v128,
   type WasmFunction,
   whileLoop,
+  words,
 } from '../../wasm-code.ts';
 
 /** Number of moves of a window, and its bytes; a value that is longer is not moved. */
@@ -86,8 +87,8 @@ function copyBlobs(): WasmFunction {
   const isShorter = (size: number): Code => isBelow(get(length), i32.const(size));
   return {
     name: 'copyBlobs',
-    parameters: ['i32', 'i32'],
-    locals: ['i32', 'i32', 'i32', 'i32'],
+    parameters: words(2),
+    locals: words(4),
     body: [
       ...whileLoop(isBelow(get(move), get(end)), [
         ...copied(from, [...get(move), ...i32.load(0)]),

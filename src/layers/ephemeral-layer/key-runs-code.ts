@@ -31,6 +31,7 @@ import {
   isBelow,
   isEqual,
   masked,
+  not,
   plus,
   rotated,
   SELECT,
@@ -41,6 +42,7 @@ import {
   v128,
   type WasmFunction,
   whileLoop,
+  words,
 } from '../../wasm-code.ts';
 import { KEY_SIZE } from '../key.ts';
 import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
@@ -171,21 +173,18 @@ function addKeys(): WasmFunction {
       ...i32.sub,
     ]),
   ];
-  const isSameLsn = isEqual(
-    differ(loadLong(row, KEY_SIZE), loadLong(record, KEY_RECORD.lastLsn)),
-    i32.const(0),
-  );
+  const isSameLsn = not(differ(loadLong(row, KEY_SIZE), loadLong(record, KEY_RECORD.lastLsn)));
   return {
     name: 'addKeys',
-    parameters: Array.from({ length: 7 }, () => 'i32' as const),
-    locals: [...Array.from({ length: 7 }, () => 'i32' as const), 'i64'],
+    parameters: words(7),
+    locals: [...words(7), 'i64'],
     body: [
       ...copied(keyCount, [...place(COUNTS.keys), ...i32.load(0)]),
       ...copied(replacedCount, [...place(COUNTS.replaced), ...i32.load(0)]),
       ...copied(total, [...place(COUNTS.size), ...i64.load(0)]),
       ...whileLoop(isBelow(get(row), get(end)), [
         ...[...hash, ...find],
-        ...ifTrue(isEqual(get(key), i32.const(0)), add),
+        ...ifTrue(not(get(key)), add),
         ...setSize,
         ...ifTrue(
           [...isSameLsn, ...i32.const(0), ...load(record, KEY_RECORD.rows), ...SELECT],
@@ -232,8 +231,8 @@ function placeRows(): WasmFunction {
   ];
   return {
     name: 'placeRows',
-    parameters: Array.from({ length: 7 }, () => 'i32' as const),
-    locals: Array.from({ length: 4 }, () => 'i32' as const),
+    parameters: words(7),
+    locals: words(4),
     body: [
       ...whileLoop(isBelow(get(row), get(end)), [
         ...ifElse(isEqual(get(number), load(replaced, 0)), skip, put),
@@ -260,8 +259,8 @@ function takeEntries(): WasmFunction {
   const item = (place0: number): Code => sum(place(place0), times(get(count), 4));
   return {
     name: 'takeEntries',
-    parameters: Array.from({ length: 4 }, () => 'i32' as const),
-    locals: Array.from({ length: 7 }, () => 'i32' as const),
+    parameters: words(4),
+    locals: words(7),
     body: [
       ...copied(entry, [...place(STATE.entry), ...i32.load(0)]),
       ...copied(key, [...place(STATE.key), ...i32.load(0)]),
