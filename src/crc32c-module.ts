@@ -21,19 +21,32 @@
  */
 import {
   advance,
+  byteAt,
   type Code,
   call,
+  copied,
+  difference,
   FILL,
   get,
   i32,
   i64,
+  isAbove,
+  isBelow,
+  isEqual,
+  longAt,
+  masked,
+  plus,
   returnIf,
-  SELECT,
-  set,
+  select,
+  shiftedLeft,
+  sum,
   v128,
   type WasmFunction,
   wasmModule,
   whileLoop,
+  wordAt,
+  words,
+  xor,
 } from './wasm-code.ts';
 
 /** Powers of the shift by one block; their sum is that by 79 blocks. */
@@ -62,6 +75,9 @@ const LAST_OFFSET = FOLDED_OFFSET + FOLD_SIZE + PIECE_SIZE;
 
 /** Where the bytes of the user begin in the memory of the module. */
 export const CRC32C_DATA_OFFSET = LAST_OFFSET + FOLD_SIZE;
+
+/** The address of bytes of the user. */
+export const dataAt = (offset: number): Code => i32.const(CRC32C_DATA_OFFSET + offset);
 
 /** Indexes of the functions. */
 const BY_TABLES = 0;
@@ -96,7 +112,7 @@ export function prepareCrc32cMemory(memory: ArrayBuffer, tables: Int32Array): vo
 }
 
 function hasLeft(size: number): Code {
-  return [...get(END), ...get(AT), ...i32.sub, ...i32.const(size - 1), ...i32.isAbove];
+  return isAbove(difference(get(END), get(AT)), i32.const(size - 1));
 }
 
 /**
@@ -113,32 +129,29 @@ function byTables(): WasmFunction {
   const low = 6;
   const high = 7;
   const word = (offset: number): Code => [
-    ...[...get(AT), ...i64.load(offset), ...get(size), ...i64.load(MASKS_OFFSET + offset)],
-    ...[...i64.and, ...get(seedAt), ...i64.load(offset), ...i64.xor],
+    ...[...longAt(AT, offset), ...longAt(size, MASKS_OFFSET + offset), ...i64.and],
+    ...[...longAt(seedAt, offset), ...i64.xor],
   ];
   // What remains of the seed after fewer than four bytes.
-  const rest = [...get(seedAt), ...i32.load(BLOCK_SIZE)];
-  const isEmpty = [...get(AT), ...get(END), ...i32.isEqual];
-  const firstSize = [
-    ...[...get(END), ...get(AT), ...i32.sub, ...i32.const(1), ...i32.sub],
-    ...[...i32.const(BLOCK_SIZE - 1), ...i32.and, ...i32.const(1), ...i32.add],
-  ];
+  const rest = wordAt(seedAt, BLOCK_SIZE);
+  const isEmpty = isEqual(get(AT), get(END));
+  const before = difference(difference(get(END), get(AT)), i32.const(1));
+  const firstSize = plus(masked(before, BLOCK_SIZE - 1), 1);
   return {
-    parameters: ['i32', 'i32', 'i32'],
+    parameters: words(3),
     locals: ['i32', 'i32', 'i32', 'i64', 'i64'],
     body: [
-      ...returnIf(isEmpty, [...get(seed), ...i32.load(BLOCK_SIZE)]),
-      ...[...firstSize, ...set(size)],
-      ...[...get(seed), ...get(size), ...i32.add, ...set(seedAt)],
-      ...[...get(AT), ...get(size), ...i32.add, ...i32.const(BLOCK_SIZE), ...i32.sub, ...set(AT)],
-      ...[...word(0), ...set(low), ...word(8), ...set(high)],
-      ...sum([...lookups(low, 8), ...lookups(high, 0), rest]),
-      ...set(crc),
+      ...returnIf(isEmpty, wordAt(seed, BLOCK_SIZE)),
+      ...copied(size, firstSize),
+      ...copied(seedAt, sum(get(seed), get(size))),
+      ...copied(AT, difference(sum(get(AT), get(size)), i32.const(BLOCK_SIZE))),
+      ...[...copied(low, word(0)), ...copied(high, word(8))],
+      ...copied(crc, xor(...lookups(low, 8), ...lookups(high, 0), rest)),
       ...advance(AT, BLOCK_SIZE),
-      ...whileLoop(
-        [...get(END), ...get(AT), ...i32.isAbove],
-        [...continued(AT, BLOCK_SIZE, crc), ...advance(AT, BLOCK_SIZE)],
-      ),
+      ...whileLoop(isAbove(get(END), get(AT)), [
+        ...continued(AT, BLOCK_SIZE, crc),
+        ...advance(AT, BLOCK_SIZE),
+      ]),
       ...get(crc),
     ],
   };
@@ -148,7 +161,7 @@ function byTables(): WasmFunction {
 function of20(): WasmFunction {
   const crc = 1;
   return {
-    parameters: ['i32', 'i32'],
+    parameters: words(2),
     locals: [],
     body: [...continued(AT, CRC32C_TABLE_COUNT, crc), ...get(crc)],
   };
@@ -159,20 +172,19 @@ function of20(): WasmFunction {
  */
 function continued(at: number, size: number, crc: number): Code {
   const others = Array.from({ length: size - 4 }, (_, index): Code => {
-    const byte = [...get(at), ...i32.load8(4 + index)];
-    return [...byte, ...i32.const(2), ...i32.shiftLeft, ...entry(size - 5 - index)];
+    return [...shiftedLeft(byteAt(at, 4 + index), 2), ...entry(size - 5 - index)];
   });
   const first = [0, 1, 2, 3].map((byte): Code => {
     const shift = [
       ...i32.const(Math.abs(8 * byte - 2)),
       ...(byte === 0 ? i32.shiftLeft : i32.shiftRight),
     ];
-    return [...get(crc), ...shift, ...i32.const(0xff << 2), ...i32.and, ...entry(size - 1 - byte)];
+    return [...masked([...get(crc), ...shift], 0xff << 2), ...entry(size - 1 - byte)];
   });
   const [a = [], b = [], c = [], d = []] = first;
   return [
-    ...[...get(crc), ...get(at), ...i32.load(0), ...i32.xor, ...set(crc)],
-    ...[...sum(others), ...sum([a, b]), ...sum([c, d]), ...i32.xor, ...i32.xor, ...set(crc)],
+    ...copied(crc, xor(get(crc), wordAt(at, 0))),
+    ...copied(crc, [...xor(...others), ...xor(a, b), ...xor(c, d), ...i32.xor, ...i32.xor]),
   ];
 }
 
@@ -183,7 +195,7 @@ function lookups(word: number, following: number): Code[] {
       ...i64.const(Math.abs(8 * byte - 2)),
       ...(byte === 0 ? i64.shiftLeft : i64.shiftRight),
     ];
-    const index = [...get(word), ...shift, ...i32.ofI64, ...i32.const(0xff << 2), ...i32.and];
+    const index = masked([...get(word), ...shift, ...i32.ofI64], 0xff << 2);
     return [...index, ...entry(following + 7 - byte)];
   });
 }
@@ -191,10 +203,6 @@ function lookups(word: number, following: number): Code[] {
 /** The table entry, 4 bytes, for a byte that is followed by N others. Operand: 4 times the byte. */
 function entry(following: number): Code {
   return i32.load(following * TABLE_SIZE);
-}
-
-function sum(values: readonly Code[]): Code {
-  return values.flatMap((value, index) => (index === 0 ? value : [...value, ...i32.xor]));
 }
 
 /** The checksum, without the complements. Requires: complete blocks, more than 79 of them, and at most one piece. */
@@ -212,26 +220,22 @@ function byFolding(): WasmFunction {
       ...v128.xor,
     ]),
   ];
-  const isBelow = (local: number, bound: Code): Code => [...get(local), ...bound, ...i32.isBelow];
   const next = [...advance(AT, BLOCK_SIZE), ...advance(folded, BLOCK_SIZE)];
-  const firstOfLast = [...get(END), ...i32.const(FOLD_SIZE), ...i32.sub];
   return {
-    parameters: ['i32', 'i32', 'i32'],
+    parameters: words(3),
     locals: ['i32', 'i32', 'v128'],
     body: [
-      ...[...v128.zero, ...get(CRC), ...v128.replaceFirst, ...set(seed)],
-      ...[...i32.const(FOLDED_OFFSET), ...set(folded)],
-      ...[...firstOfLast, ...set(last)],
-      ...whileLoop(isBelow(AT, get(last)), [
+      ...copied(seed, [...v128.zero, ...get(CRC), ...v128.replaceFirst]),
+      ...copied(folded, i32.const(FOLDED_OFFSET)),
+      ...copied(last, difference(get(END), i32.const(FOLD_SIZE))),
+      ...whileLoop(isBelow(get(AT), get(last)), [
         ...[...get(folded), ...block, ...get(seed), ...v128.xor, ...v128.store(FOLD_SIZE)],
-        ...[...v128.zero, ...set(seed)],
-        ...next,
+        ...[...copied(seed, v128.zero), ...next],
       ]),
       // The last blocks are not folded any further: where later blocks look for them, there are zeros.
-      ...[...get(folded), ...i32.const(FOLD_SIZE), ...i32.add],
-      ...[...i32.const(0), ...i32.const(FOLD_SIZE), ...FILL],
-      ...[...i32.const(LAST_OFFSET), ...set(last)],
-      ...whileLoop(isBelow(AT, get(END)), [
+      ...[...plus(get(folded), FOLD_SIZE), ...i32.const(0), ...i32.const(FOLD_SIZE), ...FILL],
+      ...copied(last, i32.const(LAST_OFFSET)),
+      ...whileLoop(isBelow(get(AT), get(END)), [
         ...[...get(last), ...block, ...v128.store(0)],
         ...[...advance(last, BLOCK_SIZE), ...next],
       ]),
@@ -243,25 +247,24 @@ function byFolding(): WasmFunction {
 
 function update(): WasmFunction {
   const piece = 3;
-  const left = [...get(END), ...get(AT), ...i32.sub];
-  const isPieceFull = [...get(piece), ...i32.const(PIECE_SIZE), ...i32.isAbove];
-  const atMostPiece = [...i32.const(PIECE_SIZE), ...get(piece), ...isPieceFull, ...SELECT];
-  const pieceEnd = [...get(AT), ...get(piece), ...i32.add];
-  const complement = [...get(CRC), ...i32.const(-1), ...i32.xor, ...set(CRC)];
+  const isPieceFull = isAbove(get(piece), i32.const(PIECE_SIZE));
+  const atMostPiece = select(isPieceFull, i32.const(PIECE_SIZE), get(piece));
+  const pieceEnd = sum(get(AT), get(piece));
+  const complement = copied(CRC, xor(get(CRC), i32.const(-1)));
   return {
     name: 'update',
-    parameters: ['i32', 'i32', 'i32'],
+    parameters: words(3),
     locals: ['i32'],
     body: [
       ...complement,
       ...whileLoop(hasLeft(CRC32C_LONG), [
-        ...[...left, ...set(piece)],
-        ...[...atMostPiece, ...i32.const(-BLOCK_SIZE), ...i32.and, ...set(piece)],
-        ...[...get(AT), ...pieceEnd, ...get(CRC), ...call(BY_FOLDING), ...set(CRC)],
-        ...[...pieceEnd, ...set(AT)],
+        ...copied(piece, difference(get(END), get(AT))),
+        ...copied(piece, masked(atMostPiece, -BLOCK_SIZE)),
+        ...copied(CRC, [...get(AT), ...pieceEnd, ...get(CRC), ...call(BY_FOLDING)]),
+        ...copied(AT, pieceEnd),
       ]),
       ...[...i32.const(CONTINUED), ...get(CRC), ...i32.store(BLOCK_SIZE)],
-      ...[...get(AT), ...get(END), ...i32.const(CONTINUED), ...call(BY_TABLES), ...set(CRC)],
+      ...copied(CRC, [...get(AT), ...get(END), ...i32.const(CONTINUED), ...call(BY_TABLES)]),
       ...complement,
       ...get(CRC),
     ],

@@ -76,9 +76,8 @@ function signed(value: number): Code {
 
 /** The instructions, by their names. Operands are computed before them, as on the machine's stack. */
 export const get = (local: number): Code => [0x20, ...unsigned(local)];
-export const set = (local: number): Code => [0x21, ...unsigned(local)];
+const set = (local: number): Code => [0x21, ...unsigned(local)];
 export const call = (index: number): Code => [0x10, ...unsigned(index)];
-export const SELECT: Code = [0x1b];
 
 export const i32 = {
   const: (value: number): Code => [0x41, ...signed(value)],
@@ -126,6 +125,9 @@ export const f64 = {
   load: (offset: number): Code => [0x2b, 0x00, ...unsigned(offset)],
 };
 
+/** Bytes of a vector. */
+export const VECTOR_SIZE = 16;
+
 export const v128 = {
   zero: [0xfd, 0x0c, ...new Array<number>(16).fill(0)] as Code,
   load: (offset: number): Code => [0xfd, 0x00, 0x00, ...unsigned(offset)],
@@ -144,6 +146,9 @@ export const COPY: Code = [0xfc, 0x0a, 0x00, 0x00];
 /** Expressions of i32. */
 export const sum = (...values: Code[]): Code =>
   values.flatMap((value, index) => (index === 0 ? value : [...value, ...i32.add]));
+export const xor = (...values: Code[]): Code =>
+  values.flatMap((value, index) => (index === 0 ? value : [...value, ...i32.xor]));
+export const difference = (left: Code, right: Code): Code => [...left, ...right, ...i32.sub];
 export const plus = (value: Code, number: number): Code => [
   ...value,
   ...i32.const(number),
@@ -164,6 +169,11 @@ export const shifted = (value: Code, bits: number): Code => [
   ...i32.const(bits),
   ...i32.shiftRight,
 ];
+export const shiftedLeft = (value: Code, bits: number): Code => [
+  ...value,
+  ...i32.const(bits),
+  ...i32.shiftLeft,
+];
 export const rotated = (value: Code, bits: number): Code => [
   ...value,
   ...i32.const(bits),
@@ -180,6 +190,52 @@ export const isBelow = (left: Code, right: Code): Code => [...left, ...right, ..
 export const not = (condition: Code): Code => isEqual(condition, i32.const(0));
 export const both = (left: Code, right: Code): Code => [...left, ...right, ...i32.and];
 export const either = (left: Code, right: Code): Code => [...left, ...right, ...i32.or];
+
+export const longsDiffer = (left: Code, right: Code): Code => [...left, ...right, ...i64.differs];
+/** One of two values, both of which are computed. */
+export const select = (condition: Code, value: Code, otherwise: Code): Code => [
+  ...[...value, ...otherwise, ...condition],
+  0x1b,
+];
+
+/** What lies in memory at a distance from the address in a local. */
+export const byteAt = (address: number, offset: number): Code => [
+  ...get(address),
+  ...i32.load8(offset),
+];
+export const halfAt = (address: number, offset: number): Code => [
+  ...get(address),
+  ...i32.load16(offset),
+];
+export const wordAt = (address: number, offset: number): Code => [
+  ...get(address),
+  ...i32.load(offset),
+];
+export const longAt = (address: number, offset: number): Code => [
+  ...get(address),
+  ...i64.load(offset),
+];
+
+/** Copies one vector; the offset is from both addresses. */
+export const copyVector = (to: Code, from: Code, offset = 0): Code => [
+  ...[...to, ...from, ...v128.load(offset)],
+  ...v128.store(offset),
+];
+
+/** Copies bytes; up to 15 bytes after them are overwritten. `copying` is a local for the loop. */
+export function copyVectors(
+  to: Code,
+  from: Code,
+  { size, copying }: { readonly size: Code; readonly copying: number },
+): Code {
+  return [
+    ...copied(copying, i32.const(0)),
+    ...whileLoop(isBelow(get(copying), size), [
+      ...copyVector(sum(to, get(copying)), sum(from, get(copying))),
+      ...advance(copying, VECTOR_SIZE),
+    ]),
+  ];
+}
 
 /** Types of parameters or locals. */
 export const words = (count: number): ValueType[] => new Array<ValueType>(count).fill('i32');

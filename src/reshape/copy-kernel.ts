@@ -15,9 +15,13 @@ import {
 import { DELTA_KEY_SIZE } from '../layers/layer-file/entry-layout.ts';
 import {
   advance,
+  byteAt,
   COPY,
   type Code,
   copied,
+  copyVector,
+  copyVectors,
+  difference,
   either,
   f64,
   get,
@@ -27,14 +31,17 @@ import {
   ifTrue,
   isAbove,
   isBelow,
+  longAt,
   masked,
   plus,
   returnIf,
+  shiftedLeft,
   sum,
   times,
-  v128,
+  VECTOR_SIZE,
   type WasmFunction,
   whileLoop,
+  wordAt,
   words,
 } from '../wasm-code.ts';
 
@@ -52,33 +59,14 @@ export const MAXIMUM_GAPS = 1024;
 
 const COMPRESSION_BITS = 0x70;
 const LENGTH_BITS = 0x0f;
-const VECTOR = 16;
 /** From this size on, the instruction for it copies faster than a loop. */
 const LARGE = 512;
 
-const shifted = (value: Code, bits: number): Code => [
-  ...value,
-  ...i32.const(bits),
-  ...i32.shiftLeft,
-];
 const failIf = (condition: Code): Code => returnIf(condition, i32.const(-1));
 
 /** The address of item `index` of an array. */
 const item = (array: number, index: Code, size: number): Code =>
   sum(get(array), times(index, size));
-
-/** Copies `size` bytes; up to 15 after them are overwritten. `copying` is a local for the loop. */
-function copyVectors(from: number, to: number, size: number, copying: number): Code {
-  return [
-    ...copied(copying, i32.const(0)),
-    ...whileLoop(isBelow(get(copying), get(size)), [
-      ...sum(get(to), get(copying)),
-      ...[...sum(get(from), get(copying)), ...v128.load(0)],
-      ...v128.store(0),
-      ...advance(copying, VECTOR),
-    ]),
-  ];
-}
 
 /**
  * `copyEntries(order, sources, keys, leafValues, starts, lengths, marks, keysOut, blobs, gaps, count, maximumLength)`:
@@ -92,7 +80,7 @@ function copyEntries(): WasmFunction {
   const [header, length, room, gapCount, copying, keyAt] = [18, 19, 20, 21, 22, 23] as const;
   const [keyTo, value, offset, next] = [24, 25, 26, 27] as const;
 
-  const byte = (index: number): Code => [...get(from), ...i32.load8(index)];
+  const byte = (index: number): Code => byteAt(from, index);
   const leafValue = (at: number): Code => [
     ...item(leafValues, get(entry), Float64Array.BYTES_PER_ELEMENT),
     ...f64.load(at),
@@ -101,12 +89,12 @@ function copyEntries(): WasmFunction {
   const half = (number: Code): Code => [...number, ...i64.const(1), ...i64.shiftRight];
   const failIfAbove = (left: Code, right: Code): Code =>
     failIf([...left, ...right, ...i64.isAbove]);
-  const ofSource = (field: number): Code => [...get(source), ...i64.load(field)];
-  const gap = sum(get(gaps), shifted(get(gapCount), 3));
+  const ofSource = (field: number): Code => longAt(source, field);
+  const gap = sum(get(gaps), shiftedLeft(get(gapCount), 3));
 
   const nextEntry: Code = [
     ...copied(source, item(sources, [...item(order, get(row), 2), ...i32.load16(0)], SOURCE_SIZE)),
-    ...copied(entry, [...get(source), ...i32.load(SOURCE.next)]),
+    ...copied(entry, wordAt(source, SOURCE.next)),
     ...[...get(source), ...plus(get(entry), 1), ...i32.store(SOURCE.next)],
     ...copied(value, leafValue(0)),
     ...copied(offset, half(get(value))),
@@ -117,15 +105,12 @@ function copyEntries(): WasmFunction {
     ...failIfAbove(get(next), ofSource(SOURCE.end)),
     ...failIfAbove([...get(offset), ...i64.const(1), ...i64.add], get(next)),
     ...copied(room, [...get(next), ...get(offset), ...i64.sub, ...i32.ofI64]),
-    ...copied(
-      from,
-      sum([...get(offset), ...i32.ofI64], [...get(source), ...i32.load(SOURCE.shift)]),
-    ),
+    ...copied(from, sum([...get(offset), ...i32.ofI64], wordAt(source, SOURCE.shift))),
   ];
-  const lowBytes = either(either(shifted(byte(1), 16), shifted(byte(2), 8)), byte(3));
+  const lowBytes = either(either(shiftedLeft(byte(1), 16), shiftedLeft(byte(2), 8)), byte(3));
   const longHeader: Code = [
     ...failIf(masked(get(header), COMPRESSION_BITS)),
-    ...copied(length, either(shifted(masked(get(header), LENGTH_BITS), 24), lowBytes)),
+    ...copied(length, either(shiftedLeft(masked(get(header), LENGTH_BITS), 24), lowBytes)),
     ...copied(header, i32.const(MAXIMUM_BLOB_HEADER_SIZE)),
     // The writer takes the short one.
     ...failIf(isBelow(get(length), i32.const(SHORT_BLOB_LIMIT))),
@@ -141,12 +126,12 @@ function copyEntries(): WasmFunction {
   const key: Code = [
     ...copied(keyAt, item(keys, get(entry), DELTA_KEY_SIZE)),
     ...copied(keyTo, item(keysOut, get(row), DELTA_KEY_SIZE)),
-    ...[...get(keyTo), ...get(keyAt), ...v128.load(0), ...v128.store(0)],
-    ...[...get(keyTo), ...get(keyAt), ...v128.load(VECTOR), ...v128.store(VECTOR)],
+    ...copyVector(get(keyTo), get(keyAt)),
+    ...copyVector(get(keyTo), get(keyAt), VECTOR_SIZE),
   ];
   const numbers: Code = [
     ...item(starts, get(row), 4),
-    ...[...get(to), ...get(blobs), ...i32.sub, ...get(header), ...i32.add],
+    ...sum(difference(get(to), get(blobs)), get(header)),
     ...i32.store(0),
     ...[...item(lengths, get(row), 4), ...get(length), ...i32.store(0)],
     ...[...item(marks, get(row), 1), ...masked([...get(value), ...i32.ofI64], 1), ...i32.store8(0)],
@@ -154,7 +139,7 @@ function copyEntries(): WasmFunction {
   const gapAfter = ifTrue(isAbove(get(room), get(size)), [
     ...failIf(isBelow(i32.const(MAXIMUM_GAPS - 1), get(gapCount))),
     ...[...gap, ...get(row), ...i32.store(GAP_SIZE)],
-    ...[...gap, ...get(room), ...get(size), ...i32.sub, ...i32.store(GAP_SIZE + 4)],
+    ...[...gap, ...difference(get(room), get(size)), ...i32.store(GAP_SIZE + 4)],
     ...advance(gapCount, 1),
   ]);
   return {
@@ -169,18 +154,17 @@ function copyEntries(): WasmFunction {
         ...blob,
         ...key,
         ...numbers,
-        ...ifElse(isBelow(get(size), i32.const(LARGE)), copyVectors(from, to, size, copying), [
-          ...get(to),
-          ...get(from),
-          ...get(size),
-          ...COPY,
-        ]),
+        ...ifElse(
+          isBelow(get(size), i32.const(LARGE)),
+          copyVectors(get(to), get(from), { size: get(size), copying }),
+          [...get(to), ...get(from), ...get(size), ...COPY],
+        ),
         ...gapAfter,
         ...copied(to, sum(get(to), get(size))),
         ...advance(row, 1),
       ]),
       ...[...get(gaps), ...get(gapCount), ...i32.store(0)],
-      ...[...get(to), ...get(blobs), ...i32.sub],
+      ...difference(get(to), get(blobs)),
     ],
   };
 }

@@ -22,13 +22,16 @@ import {
 } from '../crc32c-module.ts';
 import {
   advance,
+  byteAt,
   COPY,
   type Code,
   call,
   copied,
+  difference,
   differs,
   either,
   get,
+  halfAt,
   i32,
   ifElse,
   ifTrue,
@@ -38,10 +41,13 @@ import {
   masked,
   plus,
   returnIf,
-  SELECT,
-  set,
+  select,
+  shifted,
+  sum,
+  times,
   type WasmFunction,
   whileLoop,
+  wordAt,
   words,
 } from '../wasm-code.ts';
 import {
@@ -94,8 +100,8 @@ function findRecords(): WasmFunction {
   const [record, size, next, kind, crc, page, part, left] = [
     11, 12, 13, 14, 15, 16, 17, 18,
   ] as const;
-  const end = [...get(record), ...get(size), ...i32.add];
-  const field = (offset: number): Code => [...get(record), ...i32.load(offset)];
+  const end = sum(get(record), get(size));
+  const field = (offset: number): Code => wordAt(record, offset);
   const body = [...plus(get(record), WAL_RECORD_HEADER_SIZE), ...end];
   const complement = [...i32.const(-1), ...i32.xor];
   // The complements around each of the two runs would undo each other.
@@ -108,9 +114,9 @@ function findRecords(): WasmFunction {
   const stop = (condition: Code): Code => returnIf(condition, get(row));
   const stopUnlessBelowLimit = (value: Code): Code => stop(isBelow(plus(get(limit), -1), value));
   const put = (offset: number, value: Code): Code => [...get(row), ...value, ...i32.store(offset)];
-  const lowOf = (address: number): Code => [...get(lowOfZero), ...get(address), ...i32.add];
+  const lowOf = (address: number): Code => sum(get(lowOfZero), get(address));
   const offsetInPage = masked(plus(get(at), -CRC32C_DATA_OFFSET), PAGE_SIZE - 1);
-  const ofPage = (offset: number): Code => [...get(page), ...i32.load(offset)];
+  const ofPage = (offset: number): Code => wordAt(page, offset);
   const stopUnlessPage = (flags: number, remaining: Code): Code => [
     ...stopUnlessBelowLimit(plus(get(page), SHORT_PAGE_HEADER_SIZE)),
     ...stop(
@@ -130,19 +136,19 @@ function findRecords(): WasmFunction {
     ...advance(at, SHORT_PAGE_HEADER_SIZE),
   ];
   const copyPart = (from: Code): Code => [
-    ...[...end, ...get(left), ...i32.sub, ...from, ...get(part), ...COPY],
-    ...copied(left, [...get(left), ...get(part), ...i32.sub]),
+    ...[...difference(end, get(left)), ...from, ...get(part), ...COPY],
+    ...copied(left, difference(get(left), get(part))),
   ];
   const mostOfPage = i32.const(PAGE_SIZE - SHORT_PAGE_HEADER_SIZE);
   const gather = [
-    ...copied(record, [...get(at), ...get(crossing), ...i32.add]),
+    ...copied(record, sum(get(at), get(crossing))),
     ...copied(left, get(size)),
-    ...copied(page, [...get(at), ...get(part), ...i32.add]),
+    ...copied(page, sum(get(at), get(part))),
     ...copyPart(get(at)),
     ...whileLoop(get(left), [
       ...stopUnlessPage(PAGE_CONTINUES_RECORD, get(left)),
-      ...[...mostOfPage, ...get(left), ...isAbove(get(left), mostOfPage), ...SELECT, ...set(part)],
-      ...copied(next, [...plus(get(page), SHORT_PAGE_HEADER_SIZE), ...get(part), ...i32.add]),
+      ...copied(part, select(isAbove(get(left), mostOfPage), mostOfPage, get(left))),
+      ...copied(next, sum(plus(get(page), SHORT_PAGE_HEADER_SIZE), get(part))),
       ...stopUnlessBelowLimit(get(next)),
       ...copyPart(plus(get(page), SHORT_PAGE_HEADER_SIZE)),
       ...advance(page, PAGE_SIZE),
@@ -162,13 +168,13 @@ function findRecords(): WasmFunction {
         ...stop(isAbove(get(size), get(maximumLength))),
         ...copied(next, end),
         ...stopUnlessBelowLimit(get(next)),
-        ...copied(part, [...i32.const(PAGE_SIZE), ...offsetInPage, ...i32.sub]),
+        ...copied(part, difference(i32.const(PAGE_SIZE), offsetInPage)),
         ...ifTrue(isAbove(get(size), get(part)), gather),
         ...copied(next, masked(plus(get(next), 7), -8)),
         ...stopUnlessBelowLimit(get(next)),
         ...stop(differs(field(8), get(previousLow))),
         ...stop(differs(field(12), get(previousHigh))),
-        ...copied(kind, [...get(record), ...i32.load16(16)]),
+        ...copied(kind, halfAt(record, 16)),
         ...stop(isBelow(i32.const(FIRST_OTHER_MANAGER - 1), get(kind))),
         ...stop(isEqual(masked(get(kind), KIND_BITS), i32.const(SWITCH_KIND))),
         ...crcOfBody,
@@ -198,24 +204,17 @@ function countRows(): WasmFunction {
   ] as const;
   const NO_BLOCK = i32.const(-1);
   const stop = (condition: Code): Code => returnIf(condition, get(row));
-  const byte = (offset: number): Code => [...get(at), ...i32.load8(offset)];
-  const half = (offset: number): Code => [...get(at), ...i32.load16(offset)];
+  const byte = (offset: number): Code => byteAt(at, offset);
+  const half = (offset: number): Code => halfAt(at, offset);
   const stopIfShorter = (size: number): Code => stop(isAbove(plus(get(at), size), get(end)));
-  const add = (sum: number, value: Code): Code => copied(sum, [...get(sum), ...value, ...i32.add]);
-  const field = (offset: number): Code => [...get(row), ...i32.load(offset)];
+  const add = (total: number, value: Code): Code => copied(total, sum(get(total), value));
+  const field = (offset: number): Code => wordAt(row, offset);
   const increase = (offset: number, value: Code): Code => [
-    ...[
-      ...get(kind),
-      ...get(kind),
-      ...i32.load(offset),
-      ...value,
-      ...i32.add,
-      ...i32.store(offset),
-    ],
+    ...[...get(kind), ...sum(wordAt(kind, offset), value), ...i32.store(offset)],
   ];
-  const left = [...get(end), ...get(at), ...i32.sub];
+  const left = difference(get(end), get(at));
   const isSame = masked(get(flags), SAME_RELATION);
-  const hasData = [...get(flags), ...i32.const(DATA_FLAG_SHIFT), ...i32.shiftRight];
+  const hasData = shifted(get(flags), DATA_FLAG_SHIFT);
   const image = [
     ...stopIfShorter(5),
     ...copied(length, half(0)),
@@ -262,13 +261,13 @@ function countRows(): WasmFunction {
   const isTransaction = isEqual(masked(get(kind), TRANSACTION_KINDS), i32.const(TRANSACTION_KIND));
   return {
     name: 'countRows',
-    parameters: ['i32', 'i32', 'i32', 'i32'],
+    parameters: words(4),
     locals: words(9),
     body: [
       ...whileLoop(isBelow(get(row), get(lastRow)), [
         ...copied(at, plus(field(ROW.offset), CRC32C_DATA_OFFSET)),
-        ...copied(end, [...get(at), ...field(ROW.size), ...i32.add]),
-        ...copied(kind, [...half(16), ...i32.const(4), ...i32.shiftRight]),
+        ...copied(end, sum(get(at), field(ROW.size))),
+        ...copied(kind, shifted(half(16), 4)),
         ...stop(isAbove(get(kind), i32.const(COUNTED_KINDS - 1))),
         ...ifTrue(isTransaction, copied(kind, masked(get(kind), TRANSACTION_OPERATION))),
         ...advance(at, WAL_RECORD_HEADER_SIZE),
@@ -280,10 +279,10 @@ function countRows(): WasmFunction {
           [...ifElse(isAbove(byte(0), i32.const(MAXIMUM_BLOCK_ID)), mainData, block)],
         ),
         ...stop(differs(left, get(announced))),
-        ...copied(kind, [...get(kind), ...i32.const(COUNT_SIZE), ...i32.multiply]),
-        ...copied(kind, [...get(kind), ...get(counts), ...i32.add]),
+        ...copied(kind, times(get(kind), COUNT_SIZE)),
+        ...copied(kind, sum(get(kind), get(counts))),
         ...increase(COUNT.records, i32.const(1)),
-        ...increase(COUNT.recordBytes, [...field(ROW.size), ...get(images), ...i32.sub]),
+        ...increase(COUNT.recordBytes, difference(field(ROW.size), get(images))),
         ...increase(COUNT.imageBytes, get(images)),
         ...advance(row, ROW_SIZE),
       ]),

@@ -20,7 +20,7 @@
  * row after the last one that counts; the rows count once the record is complete.
  */
 import { assert } from '../../assert.ts';
-import { CRC32C_DATA_OFFSET } from '../../crc32c-module.ts';
+import { CRC32C_DATA_OFFSET, dataAt } from '../../crc32c-module.ts';
 import { KEY_SIZE } from '../../layers/key.ts';
 import { CLOG_XIDS_OFFSET, encodeValue, WAL_HEADER_SIZE } from '../../layers/value-format.ts';
 import { ROW, ROW_SIZE } from '../../wal/record-rows.ts';
@@ -35,11 +35,15 @@ import { KIND_COUNT } from '../../wal/resource-managers.ts';
 import {
   advance,
   both,
+  byteAt,
   COPY,
   type Code,
   copied,
+  copyVector,
+  difference,
   differs,
   get,
+  halfAt,
   i32,
   i64,
   ifElse,
@@ -47,17 +51,20 @@ import {
   isAbove,
   isBelow,
   isEqual,
+  longAt,
+  longsDiffer,
   masked,
   not,
   plus,
   returnIf,
-  SELECT,
+  select,
+  shifted,
   sum,
   swapped,
   times,
-  v128,
   type WasmFunction,
   whileLoop,
+  wordAt,
   words,
 } from '../../wasm-code.ts';
 
@@ -152,28 +159,21 @@ function putPlain(): WasmFunction {
   const [flags, relation, blkno, fork, willInit, next, source, target, xid] = [
     22, 23, 24, 25, 26, 27, 28, 29, 30,
   ] as const;
-  const place = (offset: number): Code => i32.const(CRC32C_DATA_OFFSET + offset);
   const stop = (condition: Code): Code => returnIf(condition, get(row));
-  const byte = (offset: number): Code => [...get(at), ...i32.load8(offset)];
-  const half = (offset: number): Code => [...get(at), ...i32.load16(offset)];
+  const byte = (offset: number): Code => byteAt(at, offset);
+  const half = (offset: number): Code => halfAt(at, offset);
   const ofRow = (itemSize: number): Code => sum(get(area), times(get(newCount), itemSize));
-  const copyPiece = (to: Code, from: Code): Code => [
-    ...to,
-    ...from,
-    ...v128.load(0),
-    ...v128.store(0),
-  ];
 
   const putDetails = (isInit: Code, length: Code): Code => [
     ...[...ofRow(8), ...get(row), ...i64.load(ROW.end), ...i64.store(AREA.lsns)],
-    ...[...ofRow(4), ...plus(get(newValue), -AREA.values), ...get(area), ...i32.sub],
+    ...[...ofRow(4), ...difference(plus(get(newValue), -AREA.values), get(area))],
     ...i32.store(AREA.starts),
     ...[...ofRow(4), ...length, ...i32.store(AREA.lengths)],
     ...[...ofRow(1), ...isInit, ...i32.store8(AREA.willInit)],
   ];
   const hash = sum(
-    times([...get(relation), ...i32.load(4)], HASH.database),
-    times([...get(relation), ...i32.load(8)], HASH.relation),
+    times(wordAt(relation, 4), HASH.database),
+    times(wordAt(relation, 8), HASH.relation),
     times(masked(get(flags), FORK_MASK), HASH.fork),
   );
   const copyRecord = ifElse(
@@ -183,7 +183,7 @@ function putPlain(): WasmFunction {
       ...copied(source, get(start)),
       ...copied(target, plus(get(newValue), WAL_HEADER_SIZE)),
       ...whileLoop(isBelow(get(target), get(next)), [
-        ...copyPiece(get(target), get(source)),
+        ...copyVector(get(target), get(source)),
         ...[...advance(source, PIECE), ...advance(target, PIECE)],
       ]),
     ],
@@ -191,10 +191,7 @@ function putPlain(): WasmFunction {
   const block = [
     ...copied(flags, byte(1)),
     ...copied(announced, sum(get(announced), half(2))),
-    ...copied(
-      willInit,
-      masked([...get(flags), ...i32.const(WILL_INIT_SHIFT), ...i32.shiftRight], 1),
-    ),
+    ...copied(willInit, masked(shifted(get(flags), WILL_INIT_SHIFT), 1)),
     ...advance(at, 4),
     ...ifTrue(masked(get(flags), HAS_IMAGE), [
       ...copied(announced, sum(get(announced), half(0))),
@@ -205,24 +202,18 @@ function putPlain(): WasmFunction {
       ...copied(relation, get(at)),
       ...advance(at, 12),
     ]),
-    ...[...copied(blkno, [...get(at), ...i32.load(0)]), ...advance(at, 4)],
-    ...copied(
-      fork,
-      sum(
-        place(PLACE.forks),
-        times([...hash, ...i32.const(HASH_SHIFT), ...i32.shiftRight], FORK_SIZE),
-      ),
-    ),
-    ...stop([...get(fork), ...i64.load(0), ...get(relation), ...i64.load(0), ...i64.differs]),
-    ...stop(differs([...get(fork), ...i32.load(8)], [...get(relation), ...i32.load(8)])),
-    ...stop(differs([...get(fork), ...i32.load(FORK.fork)], masked(get(flags), FORK_MASK))),
-    ...stop(not(isBelow(get(blkno), [...get(fork), ...i32.load(FORK.blocks)]))),
+    ...[...copied(blkno, wordAt(at, 0)), ...advance(at, 4)],
+    ...copied(fork, sum(dataAt(PLACE.forks), times(shifted(hash, HASH_SHIFT), FORK_SIZE))),
+    ...stop(longsDiffer(longAt(fork, 0), longAt(relation, 0))),
+    ...stop(differs(wordAt(fork, 8), wordAt(relation, 8))),
+    ...stop(differs(wordAt(fork, FORK.fork), masked(get(flags), FORK_MASK))),
+    ...stop(not(isBelow(get(blkno), wordAt(fork, FORK.blocks)))),
     ...copied(next, sum(plus(get(newValue), WAL_HEADER_SIZE), get(size))),
     ...stop(isAbove(get(next), plus(get(area), AREA.end))),
-    ...copyPiece(ofRow(KEY_SIZE), plus(get(fork), FORK.key)),
+    ...copyVector(ofRow(KEY_SIZE), plus(get(fork), FORK.key)),
     ...[...ofRow(KEY_SIZE), ...swapped(get(blkno)), ...i32.store(KEY_SIZE - 4)],
     ...putDetails(get(willInit), plus(get(size), WAL_HEADER_SIZE)),
-    ...copyPiece(get(newValue), sum(place(PLACE.headers), times(get(willInit), PIECE))),
+    ...copyVector(get(newValue), sum(dataAt(PLACE.headers), times(get(willInit), PIECE))),
     ...[...get(newValue), ...swapped(get(size)), ...i32.store(WAL_HEADER_SIZE - 4)],
     ...copyRecord,
     ...[...copied(newValue, get(next)), ...advance(newCount, 1)],
@@ -230,28 +221,28 @@ function putPlain(): WasmFunction {
   const mainData = [
     ...copied(mainLength, byte(1)),
     // Only the data follows.
-    ...copied(announced, [...get(end), ...get(at), ...i32.sub]),
+    ...copied(announced, difference(get(end), get(at))),
   ];
-  const page = [...get(xid), ...i32.const(XIDS_PER_PAGE_BITS), ...i32.shiftRight];
+  const page = shifted(get(xid), XIDS_PER_PAGE_BITS);
   const fromEnd = (distance: number): Code => [...plus(get(end), -distance), ...i32.load(0)];
   const isCommit = isEqual(get(kind), i32.const(KIND.committed));
   const putTransactionEnd = [
     ...stop(differs(get(mainLength), i32.const(TIME_SIZE))),
     ...stop(differs(get(newCount), get(count))),
-    ...stop(differs(page, [...place(PLACE.page), ...i32.load(0)])),
+    ...stop(differs(page, [...dataAt(PLACE.page), ...i32.load(0)])),
     ...stop(isAbove(plus(get(value), END_SIZE), plus(get(area), AREA.end))),
-    ...copyPiece(ofRow(KEY_SIZE), place(PLACE.pageKey)),
-    ...[...ofRow(KEY_SIZE), ...place(PLACE.pageKey), ...i32.load(KEY_SIZE - 4)],
+    ...copyVector(ofRow(KEY_SIZE), dataAt(PLACE.pageKey)),
+    ...[...ofRow(KEY_SIZE), ...dataAt(PLACE.pageKey), ...i32.load(KEY_SIZE - 4)],
     ...i32.store(KEY_SIZE - 4),
-    ...copied(source, place(PLACE.ends + END_SIZE)),
+    ...copied(source, dataAt(PLACE.ends + END_SIZE)),
     ...copied(size, i32.const(ENDS.aborted.length)),
     ...ifTrue(isCommit, [
-      ...copied(source, place(PLACE.ends)),
+      ...copied(source, dataAt(PLACE.ends)),
       ...copied(size, i32.const(ENDS.committed.length)),
     ]),
     ...putDetails(i32.const(0), get(size)),
-    ...copyPiece(get(newValue), get(source)),
-    ...copyPiece(plus(get(newValue), PIECE), plus(get(source), PIECE)),
+    ...copyVector(get(newValue), get(source)),
+    ...copyVector(plus(get(newValue), PIECE), plus(get(source), PIECE)),
     ...[...get(newValue), ...swapped(get(xid)), ...i32.store(CLOG_XIDS_OFFSET)],
     ...ifTrue(isCommit, [
       ...[...get(newValue), ...swapped(fromEnd(4)), ...i32.store(CLOG_XIDS_OFFSET + 4)],
@@ -260,12 +251,9 @@ function putPlain(): WasmFunction {
     ...[...copied(newValue, sum(get(newValue), get(size))), ...advance(newCount, 1)],
   ];
   const checkFlags = [
-    ...stop(isBelow(get(mainLength), [...get(rule), ...i32.load8(3)])),
-    ...stop(isAbove(get(mainLength), [...get(rule), ...i32.load8(4)])),
-    ...copied(
-      at,
-      sum([...get(end), ...get(mainLength), ...i32.sub], [...get(rule), ...i32.load8(1)]),
-    ),
+    ...stop(isBelow(get(mainLength), byteAt(rule, 3))),
+    ...stop(isAbove(get(mainLength), byteAt(rule, 4))),
+    ...copied(at, sum(difference(get(end), get(mainLength)), byteAt(rule, 1))),
     ...stop([...byte(0), ...get(rule), ...i32.load8(2), ...i32.and]),
   ];
   return {
@@ -279,50 +267,39 @@ function putPlain(): WasmFunction {
           both(isBelow(get(count), get(countLimit)), isBelow(get(value), get(valueLimit))),
         ),
         [
-          ...copied(start, [...get(row), ...i32.load(ROW.offset)]),
+          ...copied(start, wordAt(row, ROW.offset)),
           ...copied(
             start,
-            sum(get(start), [
-              ...get(pagesShift),
-              ...get(roomShift),
-              ...isBelow(get(start), get(roomOffset)),
-              ...SELECT,
-            ]),
+            sum(
+              get(start),
+              select(isBelow(get(start), get(roomOffset)), get(pagesShift), get(roomShift)),
+            ),
           ),
-          ...copied(size, [...get(row), ...i32.load(ROW.size)]),
+          ...copied(size, wordAt(row, ROW.size)),
           ...copied(end, sum(get(start), get(size))),
-          ...copied(xid, [...get(start), ...i32.load(4)]),
+          ...copied(xid, wordAt(start, 4)),
           ...ifTrue(
             get(xid),
             stop([
-              ...get(xidLimit),
-              ...get(xid),
-              ...i32.sub,
-              ...i32.const(0),
-              ...i32.isAtMostSigned,
+              ...difference(get(xidLimit), get(xid)),
+              ...[...i32.const(0), ...i32.isAtMostSigned],
             ]),
           ),
-          ...copied(
-            rule,
-            sum(
-              place(PLACE.kinds),
-              times([...get(start), ...i32.load16(16), ...i32.const(4), ...i32.shiftRight], 8),
-            ),
-          ),
-          ...copied(kind, [...get(rule), ...i32.load8(0)]),
+          ...copied(rule, sum(dataAt(PLACE.kinds), times(shifted(halfAt(start, 16), 4), 8))),
+          ...copied(kind, byteAt(rule, 0)),
           ...stop(not(get(kind))),
           ...[...copied(newCount, get(count)), ...copied(newValue, get(value))],
           ...[...copied(announced, i32.const(0)), ...copied(mainLength, i32.const(0))],
           ...copied(at, plus(get(start), WAL_RECORD_HEADER_SIZE)),
           ...whileLoop(
-            [...[...get(end), ...get(at), ...i32.sub], ...get(announced), ...i32.isAboveSigned],
+            [...difference(get(end), get(at)), ...get(announced), ...i32.isAboveSigned],
             ifElse(isAbove(byte(0), i32.const(MAXIMUM_BLOCK_ID)), mainData, block),
           ),
           ...ifTrue(isAbove(get(kind), i32.const(KIND.flagged)), putTransactionEnd),
           ...ifTrue(isEqual(get(kind), i32.const(KIND.flagged)), checkFlags),
           ...[...copied(count, get(newCount)), ...copied(value, get(newValue))],
-          ...[...place(PLACE.counts), ...get(count), ...i32.store(0)],
-          ...[...place(PLACE.counts), ...get(value), ...i32.store(4)],
+          ...[...dataAt(PLACE.counts), ...get(count), ...i32.store(0)],
+          ...[...dataAt(PLACE.counts), ...get(value), ...i32.store(4)],
           ...advance(row, ROW_SIZE),
         ],
       ),

@@ -7,13 +7,15 @@
  *   29744    their values, f64
  */
 import { ChecksummedBytes, type WasmCall } from '../../checksum.ts';
-import { CRC32C_DATA_OFFSET } from '../../crc32c-module.ts';
+import { CRC32C_DATA_OFFSET, dataAt } from '../../crc32c-module.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import {
   advance,
   both,
   type Code,
   copied,
+  copyVectors,
+  difference,
   either,
   f64,
   get,
@@ -21,13 +23,14 @@ import {
   i64,
   isBelow,
   isEqual,
+  longsDiffer,
   not,
   plus,
   returnIf,
   sum,
   swapped,
   times,
-  v128,
+  VECTOR_SIZE,
   type WasmFunction,
   whileLoop,
   words,
@@ -38,12 +41,11 @@ import { NODE_VALUE_SIZE } from './node-format.ts';
 /** Entries of one run. */
 export const RUN_ENTRIES = 512;
 
-const VECTOR = 16;
 const LONG = 8;
 const SUFFIXES_AT = 0;
-const VALUES_AT = BLOCK_SIZE + VECTOR;
-const KEYS_AT = VALUES_AT + BLOCK_SIZE + VECTOR;
-const RUN_VALUES_AT = KEYS_AT + RUN_ENTRIES * DELTA_KEY_SIZE + VECTOR;
+const VALUES_AT = BLOCK_SIZE + VECTOR_SIZE;
+const KEYS_AT = VALUES_AT + BLOCK_SIZE + VECTOR_SIZE;
+const RUN_VALUES_AT = KEYS_AT + RUN_ENTRIES * DELTA_KEY_SIZE + VECTOR_SIZE;
 const SIZE = RUN_VALUES_AT + RUN_ENTRIES * Float64Array.BYTES_PER_ELEMENT;
 
 /**
@@ -55,10 +57,8 @@ function addRun(): WasmFunction {
   const [entry, end, keySize, prefixLength, suffix, value] = [0, 1, 2, 3, 4, 5] as const;
   const [key, shared, copying, suffixLength] = [6, 7, 8, 9] as const;
   const number = 10;
-  const place = (offset: number): Code => i32.const(CRC32C_DATA_OFFSET + offset);
   const ofKey = sum(get(key), get(shared));
-  const ofLast = [...ofKey, ...get(keySize), ...i32.sub];
-  const areEqual = (left: Code, right: Code): Code => not([...left, ...right, ...i64.differs]);
+  const ofLast = difference(ofKey, get(keySize));
   const isWithin = (size: number): Code => not(isBelow(get(keySize), plus(get(shared), size)));
   const stop = (condition: Code): Code => returnIf(condition, get(entry));
   return {
@@ -66,12 +66,15 @@ function addRun(): WasmFunction {
     parameters: words(6),
     locals: [...words(4), 'i64'],
     body: [
-      ...copied(suffixLength, [...get(keySize), ...get(prefixLength), ...i32.sub]),
-      ...copied(key, sum(place(KEYS_AT), [...get(entry), ...get(keySize), ...i32.multiply])),
+      ...copied(suffixLength, difference(get(keySize), get(prefixLength))),
+      ...copied(key, sum(dataAt(KEYS_AT), [...get(entry), ...get(keySize), ...i32.multiply])),
       ...whileLoop(isBelow(get(entry), get(end)), [
         ...copied(shared, i32.const(0)),
         ...whileLoop(
-          both(isWithin(LONG), areEqual([...ofKey, ...i64.load(0)], [...ofLast, ...i64.load(0)])),
+          both(
+            isWithin(LONG),
+            not(longsDiffer([...ofKey, ...i64.load(0)], [...ofLast, ...i64.load(0)])),
+          ),
           advance(shared, LONG),
         ),
         ...whileLoop(
@@ -82,15 +85,12 @@ function addRun(): WasmFunction {
           either(isBelow(get(shared), get(prefixLength)), isEqual(get(shared), get(keySize))),
         ),
         ...stop(isBelow([...ofKey, ...i32.load8(0)], [...ofLast, ...i32.load8(0)])),
-        ...copied(copying, i32.const(0)),
-        ...whileLoop(isBelow(get(copying), get(suffixLength)), [
-          ...sum(get(suffix), get(copying)),
-          ...[...sum(get(key), get(prefixLength), get(copying)), ...v128.load(0)],
-          ...v128.store(0),
-          ...advance(copying, VECTOR),
-        ]),
+        ...copyVectors(get(suffix), sum(get(key), get(prefixLength)), {
+          size: get(suffixLength),
+          copying,
+        }),
         ...copied(number, [
-          ...sum(place(RUN_VALUES_AT), times(get(entry), Float64Array.BYTES_PER_ELEMENT)),
+          ...sum(dataAt(RUN_VALUES_AT), times(get(entry), Float64Array.BYTES_PER_ELEMENT)),
           ...[...f64.load(0), ...i64.ofF64],
         ]),
         ...get(value),

@@ -20,15 +20,20 @@ import {
   COPY,
   type Code,
   copied,
+  copyVector,
+  difference,
+  either,
   get,
   i32,
   ifElse,
   isBelow,
   plus,
+  shifted,
   sum,
-  v128,
+  VECTOR_SIZE,
   type WasmFunction,
   whileLoop,
+  wordAt,
   words,
 } from '../../wasm-code.ts';
 
@@ -41,7 +46,6 @@ const MOVE_SIZE = 4 * MOVE_WORDS;
 const AREA_SIZE = MAXIMUM_MOVES * MOVE_SIZE + WINDOW_SIZE;
 const BLOBS_AT = 2 * AREA_SIZE;
 
-const VECTOR = 16;
 /** From this size on, the instruction for it copies faster than a loop. */
 const LARGE = 512;
 
@@ -49,29 +53,25 @@ const LARGE = 512;
 function copyBlobs(): WasmFunction {
   const [move, end, from, to, length, last] = [0, 1, 2, 3, 4, 5] as const;
   const storeByte = (at: number, value: Code): Code => [...get(to), ...value, ...i32.store8(at)];
-  const byteOfLength = (shift: number): Code => [
-    ...get(length),
-    ...i32.const(shift),
-    ...i32.shiftRight,
-  ];
+  const byteOfLength = (shift: number): Code => shifted(get(length), shift);
   const header = ifElse(
     isBelow(get(length), i32.const(SHORT_BLOB_LIMIT)),
     [...storeByte(0, get(length)), ...advance(to, 1)],
     [
-      ...storeByte(0, [...byteOfLength(24), ...i32.const(LONG_HEADER_FLAG), ...i32.or]),
+      ...storeByte(0, either(byteOfLength(24), i32.const(LONG_HEADER_FLAG))),
       ...storeByte(1, byteOfLength(16)),
       ...storeByte(2, byteOfLength(8)),
       ...storeByte(3, get(length)),
       ...advance(to, MAXIMUM_BLOB_HEADER_SIZE),
     ],
   );
-  const vector: Code = [...get(to), ...get(from), ...v128.load(0), ...v128.store(0)];
+  const vector = copyVector(get(to), get(from));
   const step = (size: number): Code => [...advance(to, size), ...advance(from, size)];
   /** The last vector overlaps the one before it. */
   const byVectors: Code = [
-    ...copied(last, [...sum(get(to), get(length)), ...i32.const(VECTOR), ...i32.sub]),
-    ...copied(length, [...get(from), ...get(to), ...i32.sub]),
-    ...whileLoop(isBelow(get(to), get(last)), [...vector, ...step(VECTOR)]),
+    ...copied(last, difference(sum(get(to), get(length)), i32.const(VECTOR_SIZE))),
+    ...copied(length, difference(get(from), get(to))),
+    ...whileLoop(isBelow(get(to), get(last)), [...vector, ...step(VECTOR_SIZE)]),
     ...copied(to, get(last)),
     ...copied(from, sum(get(last), get(length))),
     ...vector,
@@ -91,11 +91,11 @@ function copyBlobs(): WasmFunction {
     locals: words(4),
     body: [
       ...whileLoop(isBelow(get(move), get(end)), [
-        ...copied(from, [...get(move), ...i32.load(0)]),
-        ...copied(to, [...get(move), ...i32.load(4)]),
-        ...copied(length, [...get(move), ...i32.load(8)]),
+        ...copied(from, wordAt(move, 0)),
+        ...copied(to, wordAt(move, 4)),
+        ...copied(length, wordAt(move, 8)),
         ...header,
-        ...ifElse(isShorter(VECTOR), byBytes, ifElse(isShorter(LARGE), byVectors, large)),
+        ...ifElse(isShorter(VECTOR_SIZE), byBytes, ifElse(isShorter(LARGE), byVectors, large)),
         ...copied(move, plus(get(move), MOVE_SIZE)),
       ]),
       ...i32.const(0),

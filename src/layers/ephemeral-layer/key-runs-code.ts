@@ -16,33 +16,39 @@
  * entries for the writer of a layer: entry keys, lengths, starts, and willInit.
  */
 import { MAXIMUM_BLOB_HEADER_SIZE, SHORT_BLOB_LIMIT } from '../../blob-writer/blob-format.ts';
-import { CRC32C_DATA_OFFSET } from '../../crc32c-module.ts';
+import { dataAt } from '../../crc32c-module.ts';
 import {
   advance,
   type Code,
   copied,
+  copyVector,
+  difference,
   differs,
   either,
   get,
+  halfAt,
   i32,
   i64,
   ifElse,
   ifTrue,
   isBelow,
   isEqual,
+  longAt,
+  longsDiffer,
   masked,
   not,
   plus,
   rotated,
-  SELECT,
+  select,
   shifted,
   sum,
   swapped,
   times,
-  v128,
   type WasmFunction,
   whileLoop,
+  wordAt,
   words,
+  xor,
 } from '../../wasm-code.ts';
 import { KEY_SIZE } from '../key.ts';
 import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
@@ -83,26 +89,21 @@ export const KEY_RECORD = {
 export const ORDER = { size: 8, key: 0, end: 4 };
 export const ENTRY = { size: 12, details: 8 };
 
-const xor = (...values: Code[]): Code =>
-  values.flatMap((value, index) => (index === 0 ? value : [...value, ...i32.xor]));
-const load = (address: number, offset: number): Code => [...get(address), ...i32.load(offset)];
-const loadLong = (address: number, offset: number): Code => [...get(address), ...i64.load(offset)];
-const place = (offset: number): Code => i32.const(CRC32C_DATA_OFFSET + offset);
-const differ = (left: Code, right: Code): Code => [...left, ...right, ...i64.differs];
-
 /** The size of a blob with the length in this local. */
 const blobSize = (length: number): Code =>
-  sum(get(length), [
-    ...i32.const(1),
-    ...i32.const(MAXIMUM_BLOB_HEADER_SIZE),
-    ...isBelow(get(length), i32.const(SHORT_BLOB_LIMIT)),
-    ...SELECT,
-  ]);
+  sum(
+    get(length),
+    select(
+      isBelow(get(length), i32.const(SHORT_BLOB_LIMIT)),
+      i32.const(1),
+      i32.const(MAXIMUM_BLOB_HEADER_SIZE),
+    ),
+  );
 
 /** Adds to a field of a record, whose address is in a local. */
 const addTo = (record: number, field: number, value: Code): Code => [
   ...get(record),
-  ...sum(load(record, field), value),
+  ...sum(wordAt(record, field), value),
   ...i32.store(field),
 ];
 
@@ -117,13 +118,16 @@ function addKeys(): WasmFunction {
     7, 8, 9, 10, 11, 12, 13,
   ] as const;
   const total = 14;
-  const half = (address: number): Code => [...get(address), ...i32.load16(16)];
+  const half = (address: number): Code => halfAt(address, 16);
   const hash = [
-    ...copied(slot, times(xor(load(row, 0), rotated(load(row, 4), 7), load(row, 8)), 0x45d9f3b)),
+    ...copied(
+      slot,
+      times(xor(wordAt(row, 0), rotated(wordAt(row, 4), 7), wordAt(row, 8)), 0x45d9f3b),
+    ),
     ...copied(
       slot,
       times(
-        xor(get(slot), shifted(load(row, 4), 9), rotated(load(row, 12), 16), half(row)),
+        xor(get(slot), shifted(wordAt(row, 4), 9), rotated(wordAt(row, 12), 16), half(row)),
         0x2c1b_3c6d,
       ),
     ),
@@ -132,8 +136,8 @@ function addKeys(): WasmFunction {
   const slotAddress = sum(get(table), times([...get(slot), ...get(mask), ...i32.and], 4));
   const isOther = either(
     either(
-      differ(loadLong(row, 8), loadLong(record, 8)),
-      differ(loadLong(row, 0), loadLong(record, 0)),
+      longsDiffer(longAt(row, 8), longAt(record, 8)),
+      longsDiffer(longAt(row, 0), longAt(record, 0)),
     ),
     differs(half(row), half(record)),
   );
@@ -143,65 +147,63 @@ function addKeys(): WasmFunction {
   const find = [
     ...nextSlot,
     ...setRecord,
-    ...whileLoop(
-      [...isOther, ...i32.const(0), ...get(key), ...SELECT],
-      [...advance(slot, 1), ...nextSlot, ...setRecord],
-    ),
+    ...whileLoop(select(get(key), isOther, i32.const(0)), [
+      ...advance(slot, 1),
+      ...nextSlot,
+      ...setRecord,
+    ]),
   ];
   const add = [
     ...advance(keyCount, 1),
     ...copied(key, get(keyCount)),
     ...setRecord,
     ...[...slotAddress, ...get(key), ...i32.store(0)],
-    ...[...get(record), ...loadLong(row, 0), ...i64.store(0)],
-    ...[...get(record), ...loadLong(row, 8), ...i64.store(8)],
-    ...[...get(record), ...load(row, 14), ...i32.store(14)],
+    ...[...get(record), ...longAt(row, 0), ...i64.store(0)],
+    ...[...get(record), ...longAt(row, 8), ...i64.store(8)],
+    ...[...get(record), ...wordAt(row, 14), ...i32.store(14)],
   ];
   const setSize = [
-    ...copied(length, masked(swapped(load(row, DETAILS_AT)), LENGTH_MASK)),
+    ...copied(length, masked(swapped(wordAt(row, DETAILS_AT)), LENGTH_MASK)),
     ...copied(size, blobSize(length)),
   ];
   /** The last row of the key, which does not count any more. */
   const replace = [
-    ...sum(place(REPLACED_AT), times(get(replacedCount), 4)),
-    ...[...load(record, KEY_RECORD.lastRow), ...i32.store(0)],
+    ...sum(dataAt(REPLACED_AT), times(get(replacedCount), 4)),
+    ...[...wordAt(record, KEY_RECORD.lastRow), ...i32.store(0)],
     ...advance(replacedCount, 1),
     ...addTo(record, KEY_RECORD.rows, i32.const(-1)),
-    ...addTo(record, KEY_RECORD.bytes, [
-      ...i32.const(0),
-      ...load(record, KEY_RECORD.lastBytes),
-      ...i32.sub,
-    ]),
+    ...addTo(
+      record,
+      KEY_RECORD.bytes,
+      difference(i32.const(0), wordAt(record, KEY_RECORD.lastBytes)),
+    ),
   ];
-  const isSameLsn = not(differ(loadLong(row, KEY_SIZE), loadLong(record, KEY_RECORD.lastLsn)));
+  const isSameLsn = not(longsDiffer(longAt(row, KEY_SIZE), longAt(record, KEY_RECORD.lastLsn)));
   return {
     name: 'addKeys',
     parameters: words(7),
     locals: [...words(7), 'i64'],
     body: [
-      ...copied(keyCount, [...place(COUNTS.keys), ...i32.load(0)]),
-      ...copied(replacedCount, [...place(COUNTS.replaced), ...i32.load(0)]),
-      ...copied(total, [...place(COUNTS.size), ...i64.load(0)]),
+      ...copied(keyCount, [...dataAt(COUNTS.keys), ...i32.load(0)]),
+      ...copied(replacedCount, [...dataAt(COUNTS.replaced), ...i32.load(0)]),
+      ...copied(total, [...dataAt(COUNTS.size), ...i64.load(0)]),
       ...whileLoop(isBelow(get(row), get(end)), [
         ...[...hash, ...find],
         ...ifTrue(not(get(key)), add),
         ...setSize,
-        ...ifTrue(
-          [...isSameLsn, ...i32.const(0), ...load(record, KEY_RECORD.rows), ...SELECT],
-          replace,
-        ),
+        ...ifTrue(select(wordAt(record, KEY_RECORD.rows), isSameLsn, i32.const(0)), replace),
         ...addTo(record, KEY_RECORD.rows, i32.const(1)),
         ...addTo(record, KEY_RECORD.bytes, get(size)),
         ...[...get(record), ...get(number), ...i32.store(KEY_RECORD.lastRow)],
-        ...[...get(record), ...loadLong(row, KEY_SIZE), ...i64.store(KEY_RECORD.lastLsn)],
+        ...[...get(record), ...longAt(row, KEY_SIZE), ...i64.store(KEY_RECORD.lastLsn)],
         ...[...get(record), ...get(size), ...i32.store(KEY_RECORD.lastBytes)],
         ...[...get(target), ...get(key), ...i32.store(0)],
         ...copied(total, [...get(total), ...get(size), ...i64.ofI32, ...i64.add]),
         ...[...advance(row, ROW_SIZE), ...advance(target, 4), ...advance(number, 1)],
       ]),
-      ...[...place(COUNTS.keys), ...get(keyCount), ...i32.store(0)],
-      ...[...place(COUNTS.replaced), ...get(replacedCount), ...i32.store(0)],
-      ...[...place(COUNTS.size), ...get(total), ...i64.store(0)],
+      ...[...dataAt(COUNTS.keys), ...get(keyCount), ...i32.store(0)],
+      ...[...dataAt(COUNTS.replaced), ...get(replacedCount), ...i32.store(0)],
+      ...[...dataAt(COUNTS.size), ...get(total), ...i64.store(0)],
       ...i32.const(0),
     ],
   };
@@ -219,14 +221,17 @@ function placeRows(): WasmFunction {
     ...advance(replaced, 4),
   ];
   const put = [
-    ...copied(record, sum(get(keys), times(plus(load(target, 0), -1), KEY_RECORD.size))),
-    ...copied(entry, sum(get(entries), times(load(record, KEY_RECORD.rows), ENTRY.size))),
-    ...copied(details, masked(swapped(load(row, DETAILS_AT)), LENGTH_MASK | (1 << WILL_INIT_BIT))),
+    ...copied(record, sum(get(keys), times(plus(wordAt(target, 0), -1), KEY_RECORD.size))),
+    ...copied(entry, sum(get(entries), times(wordAt(record, KEY_RECORD.rows), ENTRY.size))),
+    ...copied(
+      details,
+      masked(swapped(wordAt(row, DETAILS_AT)), LENGTH_MASK | (1 << WILL_INIT_BIT)),
+    ),
     ...copied(length, masked(get(details), LENGTH_MASK)),
-    ...[...get(target), ...load(record, KEY_RECORD.bytes), ...i32.store(0)],
+    ...[...get(target), ...wordAt(record, KEY_RECORD.bytes), ...i32.store(0)],
     ...addTo(record, KEY_RECORD.rows, i32.const(1)),
     ...addTo(record, KEY_RECORD.bytes, blobSize(length)),
-    ...[...get(entry), ...loadLong(row, KEY_SIZE), ...i64.store(0)],
+    ...[...get(entry), ...longAt(row, KEY_SIZE), ...i64.store(0)],
     ...[...get(entry), ...get(details), ...i32.store(ENTRY.details)],
   ];
   return {
@@ -235,7 +240,7 @@ function placeRows(): WasmFunction {
     locals: words(4),
     body: [
       ...whileLoop(isBelow(get(row), get(end)), [
-        ...ifElse(isEqual(get(number), load(replaced, 0)), skip, put),
+        ...ifElse(isEqual(get(number), wordAt(replaced, 0)), skip, put),
         ...[...advance(row, ROW_SIZE), ...advance(target, 4), ...advance(number, 1)],
       ]),
       ...get(replaced),
@@ -256,32 +261,31 @@ function takeEntries(): WasmFunction {
   ];
   const entryAddress = sum(get(entries), times(get(entry), ENTRY.size));
   const record = orderOf(ORDER.key);
-  const item = (place0: number): Code => sum(place(place0), times(get(count), 4));
+  const item = (place: number): Code => sum(dataAt(place), times(get(count), 4));
   return {
     name: 'takeEntries',
     parameters: words(4),
     locals: words(7),
     body: [
-      ...copied(entry, [...place(STATE.entry), ...i32.load(0)]),
-      ...copied(key, [...place(STATE.key), ...i32.load(0)]),
-      ...copied(blob, [...place(STATE.blob), ...i32.load(0)]),
+      ...copied(entry, [...dataAt(STATE.entry), ...i32.load(0)]),
+      ...copied(key, [...dataAt(STATE.key), ...i32.load(0)]),
+      ...copied(blob, [...dataAt(STATE.blob), ...i32.load(0)]),
       ...whileLoop(
-        [
-          ...isBelow(get(blob), get(end)),
-          ...i32.const(0),
-          ...isBelow(get(count), i32.const(TAKEN_ENTRIES)),
-          ...SELECT,
-        ],
+        select(
+          isBelow(get(count), i32.const(TAKEN_ENTRIES)),
+          isBelow(get(blob), get(end)),
+          i32.const(0),
+        ),
         [
           ...ifTrue(isEqual(get(entry), orderOf(ORDER.end)), advance(key, 1)),
-          ...copied(at, sum(place(TAKEN.entryKeys), times(get(count), DELTA_KEY_SIZE))),
-          ...[...get(at), ...record, ...v128.load(0), ...v128.store(0)],
+          ...copied(at, sum(dataAt(TAKEN.entryKeys), times(get(count), DELTA_KEY_SIZE))),
+          ...copyVector(get(at), record),
           ...[...get(at), ...record, ...i32.load(KEY_SIZE - 4), ...i32.store(KEY_SIZE - 4)],
           ...[...get(at), ...entryAddress, ...i64.load(0), ...i64.store(KEY_SIZE)],
           ...copied(details, [...entryAddress, ...i32.load(ENTRY.details)]),
           ...copied(length, masked(get(details), LENGTH_MASK)),
           ...[...item(TAKEN.lengths), ...get(length), ...i32.store(0)],
-          ...sum(place(TAKEN.willInit), get(count)),
+          ...sum(dataAt(TAKEN.willInit), get(count)),
           ...[...shifted(get(details), WILL_INIT_BIT), ...i32.store8(0)],
           ...copied(blob, sum(get(blob), blobSize(length))),
           ...item(TAKEN.starts),
@@ -290,9 +294,9 @@ function takeEntries(): WasmFunction {
           ...[...advance(entry, 1), ...advance(count, 1)],
         ],
       ),
-      ...[...place(STATE.entry), ...get(entry), ...i32.store(0)],
-      ...[...place(STATE.key), ...get(key), ...i32.store(0)],
-      ...[...place(STATE.blob), ...get(blob), ...i32.store(0)],
+      ...[...dataAt(STATE.entry), ...get(entry), ...i32.store(0)],
+      ...[...dataAt(STATE.key), ...get(key), ...i32.store(0)],
+      ...[...dataAt(STATE.blob), ...get(blob), ...i32.store(0)],
       ...get(count),
     ],
   };
