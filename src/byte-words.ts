@@ -61,7 +61,7 @@ export function copyWords(
 }
 
 /**
- * How many leading bytes are equal, at most `length`, of those of `left` from `leftAt` on and of
+ * Number of equal leading bytes, at most `length`, of `left` from `leftAt` on and of
  * `right` from `rightAt` on.
  */
 export function sharedBytes(

@@ -139,7 +139,7 @@ const POLYNOMIAL = 0x82f63b78;
 
 let tables: Int32Array | undefined;
 
-/** Tables of 256 numbers; number `n * 256 + byte` is of a byte that n others follow. */
+/** Tables of 256 numbers; number `n * 256 + byte` is for a byte that is followed by n others. */
 function crcTables(): Int32Array {
   tables ??= buildTables();
   return tables;

@@ -103,7 +103,7 @@ export function crc32cModule(more: readonly WasmFunction[] = []): Uint8Array<Arr
 /**
  * Initializes new memory.
  *
- * @param tables `CRC32C_TABLE_COUNT` tables of 256 numbers; number `n * 256 + byte` is of a byte that n others follow.
+ * @param tables `CRC32C_TABLE_COUNT` tables of 256 numbers; number `n * 256 + byte` is for a byte followed by n others.
  */
 export function prepareCrc32cMemory(memory: ArrayBuffer, tables: Int32Array): void {
   new Int32Array(memory).set(tables);
@@ -207,7 +207,7 @@ function entry(following: number): Code {
 
 /** The checksum, without the complements. Requires: complete blocks, more than 79 of them, and at most one piece. */
 function byFolding(): WasmFunction {
-  /** The block that is folded lies `FOLD_SIZE` bytes after it. */
+  /** The block that is folded is `FOLD_SIZE` bytes after it. */
   const folded = 3;
   const last = 4;
   const seed = 5;

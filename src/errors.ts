@@ -116,7 +116,7 @@ export class StorageError extends Error {
   #original: StorageError | undefined;
 
   /**
-   * For sources and file systems of your own, which report with it what they cannot do.
+   * Creates an error. Your own sources and file systems throw it to report failures.
    *
    * @param unbounded - What is wrong, and where; long texts are shortened.
    * @throws `invalid-input` for a code that does not exist, and for details of another type.
@@ -198,7 +198,7 @@ function checkCode(code: unknown): void {
   throw wrongPart('code of the error', 'one of STORAGE_ERROR_CODES', code);
 }
 
-/** Throws `invalid-input` for details that no message can be made of; what is missing is that of `others`. */
+/** Throws `invalid-input` for details of the wrong type; `what` may be missing if `others` has it. */
 function checkDetails(
   details: Partial<StorageErrorDetails>,
   others?: StorageErrorDetails,

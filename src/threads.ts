@@ -37,7 +37,7 @@ interface Reply<Result> {
 /**
  * Serves a `SerialThread` until it is terminated. A failure ends the thread.
  *
- * @param transferred What of a result is moved to the caller instead of being copied.
+ * @param transferred Returns the buffers of a result that are transferred to the caller instead of being copied.
  */
 export function serveInOrder<Request, Result>(
   port: MessagePort,

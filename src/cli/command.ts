@@ -105,7 +105,7 @@ export function addCommand(parent: Command, name: string, options: OptionTable =
   return command.hook('preAction', () => checkRequiredOptions(command));
 }
 
-/** A command that only has commands of its own. */
+/** A command that only groups subcommands. */
 export function addCommandGroup(parent: Command, name: string): Command {
   return addCommand(parent, name).helpCommand('help [command]', 'Show the help of a command.');
 }

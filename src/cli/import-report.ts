@@ -1,4 +1,4 @@
-/** The report of `import pgdata`: warnings, what was left out, and how much was imported. */
+/** The report of `import pgdata`: warnings, files that were left out, and how much was imported. */
 import type { StorageError } from '../errors.ts';
 import type { LeftOutFile } from '../postgres/left-out.ts';
 import { formatNumberOf } from './human.ts';

@@ -150,7 +150,7 @@ async function listPlace(
   };
 }
 
-/** Relative if the source is, so that the output matches what was typed. */
+/** Relative if the source is, so that the output matches the argument. */
 function directoryOf(
   { root }: SourcePlace,
   { source, prefix }: { source: string; prefix: string },

@@ -20,7 +20,7 @@ export interface WhichFiles extends RemoteOptions {
   readonly filesFrom?: string | undefined;
   readonly shard?: WorkShare | undefined;
   readonly jobs?: number | undefined;
-  /** Whether a manifest among the arguments stands for its file; by default it is skipped. */
+  /** Whether a manifest among the arguments selects its file; by default it is skipped. */
   readonly manifestsStandFor?: 'files' | undefined;
 }
 
@@ -152,7 +152,7 @@ export class ManifestRun {
     return kind === 'layer' ? this.#namedFile(path, file) : this.#lostFile(file);
   }
 
-  /** What a given path stands for if it is named like a manifest. */
+  /** The file that a given path selects if it is named like a manifest. */
   async #namedFile(path: string, file: string): Promise<RunFile | undefined> {
     // It may be any file, which can have its own manifest.
     const own = this.places.manifestOf(await this.places.fileAt(path));

@@ -40,7 +40,7 @@ export async function remotePlace(url: string, options: RemoteOptions): Promise<
 }
 
 /**
- * Whether an S3 URL stands for the objects below it: it ends with a slash, or there is no such object, but objects below
+ * Whether an S3 URL means the objects below it: it ends with a slash, or there is no such object, but objects below
  * it. No request is made for a bucket, a slash at the end and the name of a layer. Throws as the store.
  */
 export async function isPrefix(

@@ -9,7 +9,7 @@ import { encodeJson, type Json } from './json.ts';
 import type { Output } from './output.ts';
 import { shownPath } from './shown-path.ts';
 
-/** What was found of one file. */
+/** The result for one file. */
 export interface FileReport {
   readonly path: string;
   readonly ok: boolean;

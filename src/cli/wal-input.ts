@@ -41,7 +41,9 @@ export async function walInput(
   options: RemoteOptions,
 ): Promise<WalInput> {
   if (paths.indexOf(STANDARD_INPUT) !== paths.lastIndexOf(STANDARD_INPUT)) {
-    throw new StorageError('usage', { what: 'standard input is named twice: it is read once' });
+    throw new StorageError('usage', {
+      what: 'standard input is named twice, but can be read only once',
+    });
   }
   const sources: WalInput[] = [];
   for (const path of paths) sources.push(await sourceOf(context, path, options));

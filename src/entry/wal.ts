@@ -37,10 +37,10 @@ export type { TimeStyle } from '../wal/describe/time.ts';
 export { formatWaldumpLine, type RecordPlace } from '../wal/describe/waldump-line.ts';
 export type { HeapRecord } from '../wal/heap-dialect.ts';
 export {
+  type DetectedDialect,
   HEAP_DIALECTS,
   type HeapDialect,
   heapDialectOf,
-  type ToldDialect,
 } from '../wal/heap-dialect.ts';
 export {
   decodeWalPageHeader,

@@ -1,9 +1,9 @@
-/** What is wrong with a layer: all findings are counted, and listed up to a maximum. */
+/** The problems of a layer: all findings are counted, and listed up to a maximum. */
 import { type StorageError, type StorageErrorCode, untracedError } from '../errors.ts';
 import { formatKey, type Key } from './key.ts';
 import { formatLsn, type Lsn } from './lsn.ts';
 
-/** One thing that is wrong with a layer. */
+/** One problem of a layer. */
 export interface Finding {
   /**
    * `error`: a value cannot be read, or a read could be wrong. `warning`: Neon's writer would not

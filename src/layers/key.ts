@@ -122,7 +122,7 @@ export function keyFromFields(fields: KeyFields): Key {
   return key;
 }
 
-/** Byte by byte: to make a view of a small array takes ten times as long as to make the array. */
+/** Byte by byte: creating a view of a small array takes ten times as long as creating the array. */
 function setWord(key: Key, at: number, word: number): void {
   key[at] = word >>> 24;
   key[at + 1] = word >>> 16;
@@ -251,7 +251,9 @@ function checkField(name: string, value: number, maximum: number): number {
   });
 }
 
-/** For tables of keys: mixes the one at `keyAt` in words of four bytes; the last word overlaps the one before by two. */
+/**
+ * For tables of keys: mixes the one at `keyAt` in words of four bytes; the last word overlaps the one before by two.
+ */
 export function hashOfKey(keys: DataView, keyAt: number): number {
   let hash = 0;
   for (let byte = 0; byte < LAST_WORD_AT; byte += 4) hash = mix(hash ^ keys.getInt32(keyAt + byte));

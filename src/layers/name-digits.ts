@@ -9,7 +9,7 @@
  */
 import { KEY_SIZE } from './key.ts';
 
-/** What a name says. Reused from name to name. */
+/** The parts of a name. Reused from name to name. */
 export interface NameDigits {
   /** Which kind of layer it is. */
   kind: 'delta' | 'image';
@@ -42,7 +42,7 @@ export function newNameDigits(): NameDigits {
   return { kind: 'delta', keys: new Uint8Array(2 * KEY_SIZE), lsns: new Uint32Array(4) };
 }
 
-/** For names that are only looked at. */
+/** For names that are only checked. */
 const SCRATCH = newNameDigits();
 
 /** Fills the record; false if the name is not of this form, or a range of a delta is not ascending. */

@@ -24,7 +24,7 @@
  */
 import { KEY_SIZE } from '../layers/key.ts';
 
-/** The levels of layers by the numbers that stand for them. */
+/** The levels of layers by their numbers. */
 export const LEVELS = ['L1', 'L0', 'image'] as const;
 /** How a layer is drawn and named. */
 export type Level = (typeof LEVELS)[number];

@@ -60,8 +60,8 @@ export interface HttpRequest {
   readonly signal: AbortSignal | undefined;
 }
 
-/** The answer to a request, valid until its receiver has returned. */
-export interface HttpAnswer {
+/** The response to a request, valid until its receiver has returned. */
+export interface HttpResponse {
   readonly status: number;
   readonly path: string;
   header(name: string): string | undefined;
@@ -83,11 +83,14 @@ export class HttpClient {
   }
 
   /**
-   * Sends the request and returns the result of `receive` for the answer; closes the connection if `receive` does not
+   * Sends the request and returns the result of `receive` for the response; closes the connection if `receive` does not
    * read the whole body. Throws: errors of `receive`; `network`, marked as transient if another attempt may succeed;
    * `aborted`.
    */
-  async exchange<T>(request: HttpRequest, receive: (answer: HttpAnswer) => Promise<T>): Promise<T> {
+  async exchange<T>(
+    request: HttpRequest,
+    receive: (response: HttpResponse) => Promise<T>,
+  ): Promise<T> {
     const { signal, path } = request;
     await this.#limiter.enter(signal);
     const sendingMs =
@@ -110,7 +113,7 @@ export class HttpClient {
   async #send(
     { method, url, headers, body, path }: HttpRequest,
     watch: Watch,
-  ): Promise<HttpAnswer> {
+  ): Promise<HttpResponse> {
     const send = this.#fetch ?? globalThis.fetch;
     const response = await send(url, {
       method,
@@ -119,11 +122,15 @@ export class HttpClient {
       redirect: 'manual',
       signal: watch.signal,
     });
-    watch.sawBytes();
+    watch.noteBytes();
     const header = (name: string): string | undefined => response.headers.get(name) ?? undefined;
     const encoding = header('content-encoding');
     if (encoding !== undefined && encoding !== 'identity' && response.status < 300) {
-      throw nonsense(path, { what: 'encoding of the answer', expected: 'none', actual: encoding });
+      throw nonsense(path, {
+        what: 'encoding of the response',
+        expected: 'none',
+        actual: encoding,
+      });
     }
     const bytes = chunksOf(response, watch);
     return {
@@ -147,7 +154,7 @@ class Watch {
   constructor(timeoutMs: number, length: number) {
     const wholeMs = 2 * timeoutMs + Math.ceil(length / SLOWEST_BYTES_PER_MS);
     this.#silence = setTimeout(() => this.#expire(`no byte for ${timeoutMs} ms`), timeoutMs);
-    const expireWhole = (): void => this.#expire(`no complete answer in ${wholeMs} ms`);
+    const expireWhole = (): void => this.#expire(`no complete response in ${wholeMs} ms`);
     this.#whole = setTimeout(expireWhole, Math.min(wholeMs, MAXIMUM_TIMEOUT_MS));
   }
 
@@ -155,7 +162,7 @@ class Watch {
     return this.#controller.signal;
   }
 
-  sawBytes(): void {
+  noteBytes(): void {
     this.#silence.refresh();
   }
 
@@ -175,7 +182,7 @@ class Watch {
 async function* chunksOf({ body }: Response, watch: Watch): AsyncGenerator<Uint8Array> {
   if (body === null) return;
   for await (const chunk of body) {
-    watch.sawBytes();
+    watch.noteBytes();
     yield chunk;
   }
 }
@@ -191,7 +198,7 @@ async function textOf(
     length += chunk.length;
     if (length > maximumLength) {
       const expected = `at most ${maximumLength} bytes`;
-      throw nonsense(path, { what: 'length of the answer', expected, actual: 'more' });
+      throw nonsense(path, { what: 'length of the response', expected, actual: 'more' });
     }
     chunks.push(chunk);
   }
@@ -221,7 +228,7 @@ interface Nonsense {
   readonly actual?: string | undefined;
 }
 
-/** The error for an answer that a correct server never gives. */
+/** The error for a response that a correct server never gives. */
 export function nonsense(path: string, details: Nonsense): StorageError {
   return new StorageError('network', { ...details, path });
 }

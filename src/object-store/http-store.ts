@@ -7,8 +7,8 @@ import { StorageError } from '../errors.ts';
 import { withoutCredentials } from '../printable.ts';
 import {
   checkNetworkOptions,
-  type HttpAnswer,
   HttpClient,
+  type HttpResponse,
   NETWORK_OPTIONS,
   type NetworkOptions,
   nonsense,
@@ -21,8 +21,8 @@ import {
   pathOfObject,
   type StoreSettings,
 } from './object-store.ts';
-import { isPage, partialAnswer, rangeHeaders, wholeAnswer } from './range-headers.ts';
-import { type RangeAnswer, RangedStore, type WantedRange } from './ranged-store.ts';
+import { isPage, partialResponse, rangeHeaders, wholeResponse } from './range-headers.ts';
+import { RangedStore, type RangeResponse, type WantedRange } from './ranged-store.ts';
 import { transient } from './retry.ts';
 import { checkUrlKey } from './s3-requests.ts';
 
@@ -127,7 +127,7 @@ class HttpStore extends RangedStore implements ObjectStore {
 
   protected getRange<T>(
     wanted: WantedRange,
-    receive: (answer: RangeAnswer) => Promise<T>,
+    receive: (response: RangeResponse) => Promise<T>,
   ): Promise<T> {
     const url = new URL(this.#base);
     url.pathname += wanted.key.split('/').map(encodeURIComponent).join('/');
@@ -138,7 +138,7 @@ class HttpStore extends RangedStore implements ObjectStore {
     url: URL,
     wanted: WantedRange,
     redirects: number,
-    receive: (answer: RangeAnswer) => Promise<T>,
+    receive: (response: RangeResponse) => Promise<T>,
   ): Promise<T> {
     const { key, range, signal } = wanted;
     const path = pathOfObject(this, key);
@@ -146,31 +146,35 @@ class HttpStore extends RangedStore implements ObjectStore {
     const headers = { ...own, ...rangeHeaders(wanted) };
     const length = range === undefined ? 0 : range.end - range.start;
     const request = { method: 'GET', url, headers, length, path, signal } as const;
-    const outcome = await this.#client.exchange(request, async (answer) => {
-      if (REDIRECTS.includes(answer.status)) return { next: nextUrl(answer, url, redirects) };
-      return { result: await receive(answerOf(answer, wanted)) };
+    const outcome = await this.#client.exchange(request, async (response) => {
+      if (REDIRECTS.includes(response.status)) return { next: nextUrl(response, url, redirects) };
+      return { result: await receive(responseOf(response, wanted)) };
     });
     if ('result' in outcome) return outcome.result;
     return this.#follow(outcome.next, wanted, redirects + 1, receive);
   }
 }
 
-function answerOf(answer: HttpAnswer, { key, range, etag }: WantedRange): RangeAnswer {
-  const { status, path } = answer;
-  if (status === 206) return partialAnswer(answer, key);
+function responseOf(response: HttpResponse, { key, range, etag }: WantedRange): RangeResponse {
+  const { status, path } = response;
+  if (status === 206) return partialResponse(response, key);
   if (status === 416) return { kind: 'unsatisfiable' };
   if (status === 200) {
-    if (isPage(answer) && !/\.x?html?$/i.test(key)) {
+    if (isPage(response) && !/\.x?html?$/i.test(key)) {
       const expected = 'the bytes of a file';
-      throw nonsense(path, { what: 'answer', expected, actual: 'a page of HTML' });
+      throw nonsense(path, { what: 'response', expected, actual: 'a page of HTML' });
     }
-    const whole = wholeAnswer(answer, key);
+    const whole = wholeResponse(response, key);
     const isEnough =
       range === undefined ||
       (whole.kind === 'bytes' && range.start === 0 && whole.end <= range.end);
     if (isEnough) return whole;
     const expected = 'a range (status 206)';
-    throw nonsense(path, { what: 'server without ranges', expected, actual: 'status 200' });
+    throw nonsense(path, {
+      what: 'server does not support ranges',
+      expected,
+      actual: 'status 200',
+    });
   }
   const actual = `status ${status}`;
   if (status === 404 || status === 410) throw notFoundError(path);
@@ -178,14 +182,14 @@ function answerOf(answer: HttpAnswer, { key, range, etag }: WantedRange): RangeA
   if (status === 401 || status === 403 || status === 407) {
     throw new StorageError('denied', { what: 'the server refuses', path, actual });
   }
-  const error = nonsense(path, { what: 'answer', expected: 'a file', actual });
+  const error = nonsense(path, { what: 'response', expected: 'a file', actual });
   throw status >= 500 || status === 429 || status === 408 ? transient(error) : error;
 }
 
 /** Where a redirect leads. Throws `network` for one too many, or to where no secret should go. */
-function nextUrl(answer: HttpAnswer, from: URL, redirects: number): URL {
-  const { path } = answer;
-  const location = answer.header('location') ?? '';
+function nextUrl(response: HttpResponse, from: URL, redirects: number): URL {
+  const { path } = response;
+  const location = response.header('location') ?? '';
   const url = URL.canParse(location, from.href) ? new URL(location, from.href) : undefined;
   const isFit = url?.protocol === from.protocol || url?.protocol === 'https:';
   if (url === undefined || !isFit) {

@@ -7,7 +7,7 @@
  *
  *   - Absence is only what the store itself states: `not-found`, or undefined from `head`. Anything that
  *     prevented the look-up has another code, so that "could not look" is never reported as "not there".
- *   - `network`  no usable answer: no connection, a timeout, an invalid status or body
+ *   - `network`  no usable response: no connection, a timeout, an invalid status or body
  *   - `denied`   the store refuses: credentials, permissions, clock skew
  *   - `changed`  the object no longer has the expected etag
  *   - `io`       the bucket or directory is missing, or the store fails permanently
@@ -128,8 +128,8 @@ export interface ObjectStore {
    *
    * Durability: once it resolves, the store keeps the object; a local directory has synced it.
    * @param bytes Must not change until the call has ended.
-   * @throws `exists` (with `ifAbsent`), `changed` (with `ifMatch`), `network`, `denied`, `io`, `aborted`, `invalid-input`. After
-   * `network` or `aborted` the object may be there or not.
+   * @throws `exists` (with `ifAbsent`), `changed` (with `ifMatch`), `network`, `denied`, `io`, `aborted`,
+   * `invalid-input`. After `network` or `aborted` the object may be there or not.
    */
   put(key: string, bytes: Uint8Array, options?: ObjectPutOptions): Promise<ObjectInfo>;
   /**

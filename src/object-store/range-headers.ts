@@ -1,14 +1,14 @@
 /**
- * The HTTP headers of a range, and the description of an object in an answer.
+ * The HTTP headers of a range, and the description of an object in a response.
  *
  *   Range: bytes=0-99                     of the request, the end inclusive
- *   Content-Range: bytes 0-99/1234        of an answer 206
- *   Content-Range: bytes * /1234          of an answer 416 (without the space)
+ *   Content-Range: bytes 0-99/1234        of a response with status 206
+ *   Content-Range: bytes * /1234          of a response with status 416 (without the space)
  */
-import type { HttpAnswer } from './http-client.ts';
+import type { HttpResponse } from './http-client.ts';
 import { nonsense } from './http-client.ts';
 import type { ObjectInfo } from './object-store.ts';
-import type { RangeAnswer, WantedRange } from './ranged-store.ts';
+import type { RangeResponse, WantedRange } from './ranged-store.ts';
 
 /** The headers that request a range of the expected content. Weak etags cannot be used. */
 export function rangeHeaders({ range, etag }: WantedRange): Record<string, string> {
@@ -19,12 +19,21 @@ export function rangeHeaders({ range, etag }: WantedRange): Record<string, strin
 }
 
 /**
- * The range in an answer 206. Throws `network` if its headers are missing, or contradict each other.
+ * The range in a response with status 206. Throws `network` if its headers are missing, or contradict each other.
  */
-export function partialAnswer(answer: HttpAnswer, key: string): RangeAnswer {
-  const { start, end, size } = parsedRange(answer.header('content-range') ?? 'none', answer.path);
-  checkLength(answer, end - start);
-  return { kind: 'bytes', info: infoOfAnswer(answer, key, size), start, end, body: answer.body };
+export function partialResponse(response: HttpResponse, key: string): RangeResponse {
+  const { start, end, size } = parsedRange(
+    response.header('content-range') ?? 'none',
+    response.path,
+  );
+  checkLength(response, end - start);
+  return {
+    kind: 'bytes',
+    info: infoOfResponse(response, key, size),
+    start,
+    end,
+    body: response.body,
+  };
 }
 
 /** The text of Content-Range; the end is exclusive. Throws `network`. */
@@ -40,37 +49,37 @@ export function parsedRange(
   throw nonsense(path, { what: 'Content-Range', expected, actual: text });
 }
 
-/** The whole object in an answer 200. Throws `network` without a length. */
-export function wholeAnswer(answer: HttpAnswer, key: string): RangeAnswer {
-  const size = lengthOf(answer);
+/** The whole object in a response with status 200. Throws `network` without a length. */
+export function wholeResponse(response: HttpResponse, key: string): RangeResponse {
+  const size = lengthOf(response);
   if (size === undefined) {
-    throw nonsense(answer.path, { what: 'Content-Length', expected: 'a length', actual: 'none' });
+    throw nonsense(response.path, { what: 'Content-Length', expected: 'a length', actual: 'none' });
   }
-  const info = infoOfAnswer(answer, key, size);
-  return { kind: 'bytes', info, start: 0, end: size, body: answer.body };
+  const info = infoOfResponse(response, key, size);
+  return { kind: 'bytes', info, start: 0, end: size, body: response.body };
 }
 
-function checkLength(answer: HttpAnswer, expected: number): void {
-  const length = lengthOf(answer);
+function checkLength(response: HttpResponse, expected: number): void {
+  const length = lengthOf(response);
   if (length === undefined || length === expected) return;
   const what = 'Content-Length';
-  throw nonsense(answer.path, { what, expected: `${expected}`, actual: `${length}` });
+  throw nonsense(response.path, { what, expected: `${expected}`, actual: `${length}` });
 }
 
-export function lengthOf(answer: HttpAnswer): number | undefined {
-  const header = answer.header('content-length');
+export function lengthOf(response: HttpResponse): number | undefined {
+  const header = response.header('content-length');
   return header !== undefined && /^\d{1,15}$/.test(header) ? Number(header) : undefined;
 }
 
 /** True for a page that a proxy or a login shows instead of an object. */
-export function isPage(answer: HttpAnswer): boolean {
-  return /^\s*(text\/html|application\/xhtml)/i.test(answer.header('content-type') ?? '');
+export function isPage(response: HttpResponse): boolean {
+  return /^\s*(text\/html|application\/xhtml)/i.test(response.header('content-type') ?? '');
 }
 
 /** Without an etag, time and size take its place. Such a text is never sent: it has no quotes. */
-function infoOfAnswer(answer: HttpAnswer, key: string, size: number): ObjectInfo {
-  const time = answer.header('last-modified') ?? '';
-  const etag = answer.header('etag') ?? `${time} ${size}`;
+function infoOfResponse(response: HttpResponse, key: string, size: number): ObjectInfo {
+  const time = response.header('last-modified') ?? '';
+  const etag = response.header('etag') ?? `${time} ${size}`;
   const modified = new Date(time);
   return Number.isNaN(modified.getTime()) ? { key, size, etag } : { key, size, etag, modified };
 }

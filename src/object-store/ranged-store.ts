@@ -1,7 +1,7 @@
 /**
  * Reads ranges of objects by requests that carry one range each, as HTTP has them.
  *
- * Every answer is checked: it must be the complete requested range of the expected object. A truncated body is
+ * Every response is checked: it must be the complete requested range of the expected object. A truncated body is
  * continued where it ended, if the object is still the same.
  */
 import { constants } from 'node:buffer';
@@ -30,8 +30,8 @@ export interface WantedRange extends ObjectReadOptions {
   readonly range: { readonly start: number; readonly end: number } | undefined;
 }
 
-/** The answer of a store; `unsatisfiable` if the object ends at or before the start of the range. */
-export type RangeAnswer =
+/** The response of a store; `unsatisfiable` if the object ends at or before the start of the range. */
+export type RangeResponse =
   | { readonly kind: 'unsatisfiable' }
   | {
       readonly kind: 'bytes';
@@ -115,10 +115,10 @@ export abstract class RangedStore {
     checkKeyOfObject(key);
   }
 
-  /** Makes one request; the answer is valid until `receive` has returned. Throws: the error of the store. */
+  /** Makes one request; the response is valid until `receive` has returned. Throws: the error of the store. */
   protected abstract getRange<T>(
     wanted: WantedRange,
-    receive: (answer: RangeAnswer) => Promise<T>,
+    receive: (response: RangeResponse) => Promise<T>,
   ): Promise<T>;
 
   async #finish(download: Download): Promise<ObjectStart> {
@@ -126,7 +126,7 @@ export abstract class RangedStore {
     const path = pathOfObject(this, key);
     const request = (wanted: () => WantedRange): Promise<void> =>
       retrying(
-        () => this.getRange(wanted(), (answer) => download.receive(answer, path)),
+        () => this.getRange(wanted(), (response) => download.receive(response, path)),
         this.retry,
         { signal, path },
       );
@@ -150,7 +150,7 @@ class Download {
   #target: Uint8Array | undefined;
   #done = 0;
   #info: ObjectInfo | undefined;
-  /** The object is empty; the answer contains nothing else about it. */
+  /** The object is empty; the response contains nothing else about it. */
   isUnsatisfiable = false;
 
   constructor(wanted: WantedBytes) {
@@ -175,13 +175,13 @@ class Download {
     if (this.#info !== undefined && this.#target !== undefined) {
       return { info: this.#info, bytes: this.#target };
     }
-    throw nonsense(path, { what: 'range of an object', expected: 'an answer', actual: 'none' });
+    throw nonsense(path, { what: 'range of an object', expected: 'a response', actual: 'none' });
   }
 
-  async receive(answer: RangeAnswer, path: string): Promise<void> {
+  async receive(response: RangeResponse, path: string): Promise<void> {
     const { start, length, target: given } = this.wanted;
-    if (answer.kind === 'unsatisfiable') return this.#refuseUnsatisfiable(path);
-    const { info } = answer;
+    if (response.kind === 'unsatisfiable') return this.#refuseUnsatisfiable(path);
+    const { info } = response;
     this.#checkEtag(info, path);
     if (this.isUnsatisfiable && info.size > 0) {
       // It has been written in the meantime.
@@ -190,15 +190,15 @@ class Download {
     this.isUnsatisfiable = false;
     const end = Math.min(start + length, info.size);
     if (given !== undefined && end < start + length) throw endsEarly(path, end, start + length);
-    if (answer.start !== start + this.#done || answer.end !== end) {
+    if (response.start !== start + this.#done || response.end !== end) {
       const expected = `${start + this.#done} to ${end}`;
-      const actual = `${answer.start} to ${answer.end}`;
-      throw nonsense(path, { what: 'range of the answer', expected, actual });
+      const actual = `${response.start} to ${response.end}`;
+      throw nonsense(path, { what: 'range of the response', expected, actual });
     }
     this.#info = info;
     this.#target ??= new Uint8Array(end - start);
     try {
-      await this.#take(answer.body, this.#target, path);
+      await this.#take(response.body, this.#target, path);
     } finally {
       // Without an etag, it is unknown whether the rest belongs to the same content.
       if (info.etag === undefined) this.#done = 0;
@@ -209,13 +209,13 @@ class Download {
     for await (const chunk of body) {
       if (chunk.length > target.length - this.#done) {
         const expected = `${target.length} bytes`;
-        throw nonsense(path, { what: 'body of the answer', expected, actual: 'more' });
+        throw nonsense(path, { what: 'body of the response', expected, actual: 'more' });
       }
       target.set(chunk, this.#done);
       this.#done += chunk.length;
     }
     if (this.#done === target.length) return;
-    const what = 'body of the answer';
+    const what = 'body of the response';
     const [expected, actual] = [`${target.length} bytes`, `${this.#done}`];
     throw transient(nonsense(path, { what, expected, actual }));
   }

@@ -1,9 +1,9 @@
 /**
- * Interprets the errors of S3. A status alone proves nothing: proxies, too, answer with 404 or 403, and pages of their
+ * Interprets the errors of S3. A status alone proves nothing: proxies, too, return 404 or 403, and pages of their
  * own. Absence is only believed if an error document states it.
  */
 import { isStorageError, StorageError } from '../errors.ts';
-import type { HttpAnswer } from './http-client.ts';
+import type { HttpResponse } from './http-client.ts';
 import { changedError, notFoundError } from './object-store.ts';
 import { transient } from './retry.ts';
 import { Element } from './xml.ts';
@@ -14,33 +14,34 @@ export interface S3Failure {
   /** Empty if the body is not an error document. */
   readonly code: string;
   readonly message: string;
-  /** The region of the bucket, if the answer names one. */
+  /** The region of the bucket, if the response names one. */
   readonly region: string | undefined;
-  /** Milliseconds that the server is ahead of this machine, if the answer has a date. */
+  /** Milliseconds that the server is ahead of this machine, if the response has a date. */
   readonly clockOffsetMs: number | undefined;
   readonly retryAfterMs: number | undefined;
 }
 
 const MAXIMUM_ERROR_LENGTH = 64 * 1024;
 
-export async function readFailure(answer: HttpAnswer): Promise<S3Failure> {
-  const error = Element.parse(await textOrNothing(answer));
+export async function readFailure(response: HttpResponse): Promise<S3Failure> {
+  const error = Element.parse(await textOrNothing(response));
   const isError = error?.name === 'Error';
-  const date = Date.parse(answer.header('date') ?? '');
+  const date = Date.parse(response.header('date') ?? '');
   return {
-    status: answer.status,
+    status: response.status,
     code: (isError && error.textOf('Code')?.trim()) || '',
     message: (isError && error.textOf('Message')?.trim()) || '',
-    region: answer.header('x-amz-bucket-region') ?? (isError ? error.textOf('Region') : undefined),
+    region:
+      response.header('x-amz-bucket-region') ?? (isError ? error.textOf('Region') : undefined),
     clockOffsetMs: Number.isNaN(date) ? undefined : date - Date.now(),
-    retryAfterMs: retryAfterMs(answer.header('retry-after')),
+    retryAfterMs: retryAfterMs(response.header('retry-after')),
   };
 }
 
 /** A body that is truncated or too long is not an error document. */
-async function textOrNothing(answer: HttpAnswer): Promise<string> {
+async function textOrNothing(response: HttpResponse): Promise<string> {
   try {
-    return await answer.text(MAXIMUM_ERROR_LENGTH);
+    return await response.text(MAXIMUM_ERROR_LENGTH);
   } catch (error) {
     if (isStorageError(error, 'aborted')) throw error;
     return '';
@@ -115,6 +116,6 @@ export function errorOfFailure(
   if (code === 'InvalidObjectName' || code === 'InvalidBucketName' || code === 'KeyTooLongError') {
     return new StorageError('invalid-input', { what: 'name', path, actual });
   }
-  const what = status >= 300 && status < 400 ? 'redirect of the store' : 'answer of the store';
+  const what = status >= 300 && status < 400 ? 'redirect of the store' : 'response of the store';
   return new StorageError('network', { what, path, expected: 'an object of S3', actual });
 }

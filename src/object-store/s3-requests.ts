@@ -11,7 +11,7 @@ import { isDate } from 'node:util/types';
 import { AwsV4Signer } from 'aws4fetch';
 import { checkObject, checkOneOf, checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
-import { type HttpAnswer, HttpClient, type NetworkOptions } from './http-client.ts';
+import { HttpClient, type HttpResponse, type NetworkOptions } from './http-client.ts';
 import { badKey } from './object-store.ts';
 import { transient } from './retry.ts';
 import { errorOfFailure, readFailure, type S3Failure } from './s3-errors.ts';
@@ -53,7 +53,7 @@ export interface S3Request {
   readonly statuses: readonly number[];
 }
 
-/** Settings that all requests share; replaced when an answer corrects them. */
+/** Settings that all requests share; replaced when a response corrects them. */
 interface Target {
   readonly region: string;
   readonly endpoint: string | undefined;
@@ -78,7 +78,7 @@ export class S3Requests {
   }
 
   /** Throws: the error of the store, marked as transient if the request may be repeated. */
-  async send<T>(request: S3Request, receive: (answer: HttpAnswer) => Promise<T>): Promise<T> {
+  async send<T>(request: S3Request, receive: (response: HttpResponse) => Promise<T>): Promise<T> {
     const { method, body, length, path, signal } = request;
     const target = await this.#currentTarget(path);
     const url = this.#urlOf(target, request);
@@ -86,9 +86,9 @@ export class S3Requests {
     const sent = isFileBody(body) ? body.file : body;
     return this.#client.exchange(
       { method, url, headers, body: sent, length, path, signal },
-      async (answer) => {
-        if (request.statuses.includes(answer.status)) return receive(answer);
-        throw this.#errorOf(await readFailure(answer), target, request);
+      async (response) => {
+        if (request.statuses.includes(response.status)) return receive(response);
+        throw this.#errorOf(await readFailure(response), target, request);
       },
     );
   }

@@ -33,8 +33,8 @@ import {
   takenError,
 } from './object-store.ts';
 import { digestFile, isSameAsFile } from './put-file.ts';
-import { partialAnswer, rangeHeaders, wholeAnswer } from './range-headers.ts';
-import type { RangeAnswer, WantedRange } from './ranged-store.ts';
+import { partialResponse, rangeHeaders, wholeResponse } from './range-headers.ts';
+import type { RangeResponse, WantedRange } from './ranged-store.ts';
 import { readWhole } from './read-whole.ts';
 import { retrying } from './retry.ts';
 import { MAXIMUM_PAGE_LENGTH, parsePage } from './s3-listing.ts';
@@ -185,7 +185,7 @@ class S3Store extends BucketStore {
         let info = await this.#put(key, content, options);
         if (info === 'unconditional') info = await this.#put(key, content, { signal });
         if (typeof info === 'object') return info;
-        // The answer to an earlier attempt may have been lost.
+        // The response to an earlier attempt may have been lost.
         const ours = attempt > 1 ? await content.found() : undefined;
         if (ours !== undefined) return ours;
         const { ifMatch } = options;
@@ -197,8 +197,8 @@ class S3Store extends BucketStore {
   }
 
   /**
-   * Looks the object up before a conditional put: this costs less than sending it in vain, and narrows the window for a
-   * race in stores that ignore the condition. Throws `exists`, `changed`.
+   * Looks the object up before a conditional put: this costs less than sending a body that is refused, and narrows the
+   * window for a race in stores that ignore the condition. Throws `exists`, `changed`.
    */
   async #refuseUnfit(key: string, { ifAbsent, ifMatch, signal }: ObjectPutOptions): Promise<void> {
     if (!ifAbsent && ifMatch === undefined) return;
@@ -228,11 +228,11 @@ class S3Store extends BucketStore {
       signal,
       statuses: [...WRITTEN, ...(ifAbsent ? [412] : []), ...(ifMatch === undefined ? [] : UNMET)],
     } as const;
-    return this.#requests.send(request, async (answer) => {
-      await answer.text(ERROR_LENGTH);
-      if (answer.status === 501) return 'unconditional';
-      if (!WRITTEN.includes(answer.status)) return 'refused';
-      const etag = answer.header('etag');
+    return this.#requests.send(request, async (response) => {
+      await response.text(ERROR_LENGTH);
+      if (response.status === 501) return 'unconditional';
+      if (!WRITTEN.includes(response.status)) return 'refused';
+      const etag = response.header('etag');
       return { key, size: length, ...(etag === undefined ? {} : { etag }) };
     });
   }
@@ -259,7 +259,7 @@ class S3Store extends BucketStore {
 
   protected getRange<T>(
     wanted: WantedRange,
-    receive: (answer: RangeAnswer) => Promise<T>,
+    receive: (response: RangeResponse) => Promise<T>,
   ): Promise<T> {
     const { key, range, signal, etag } = wanted;
     const request = {
@@ -272,17 +272,17 @@ class S3Store extends BucketStore {
       etag,
       statuses: [200, 206, 416],
     } as const;
-    return this.#requests.send(request, (answer) => {
-      if (answer.status === 416) return receive({ kind: 'unsatisfiable' });
-      if (answer.status === 206) return receive(partialAnswer(answer, key));
-      const whole = wholeAnswer(answer, key);
+    return this.#requests.send(request, (response) => {
+      if (response.status === 416) return receive({ kind: 'unsatisfiable' });
+      if (response.status === 206) return receive(partialResponse(response, key));
+      const whole = wholeResponse(response, key);
       if (range === undefined) return receive(whole);
       // An empty object has no ranges.
       const isEmpty =
-        whole.kind === 'bytes' && whole.end === 0 && answer.header('etag') !== undefined;
+        whole.kind === 'bytes' && whole.end === 0 && response.header('etag') !== undefined;
       if (isEmpty && range.start === 0) return receive(whole);
       const actual = 'status 200';
-      throw nonsense(request.path, { what: 'answer', expected: 'a range (status 206)', actual });
+      throw nonsense(request.path, { what: 'response', expected: 'a range (status 206)', actual });
     });
   }
 
@@ -297,8 +297,8 @@ class S3Store extends BucketStore {
     };
     const length = MAXIMUM_PAGE_LENGTH;
     const page = { method: 'GET', query, length, path, signal, statuses: [200] } as const;
-    return this.#requests.send(page, async (answer) =>
-      parsePage(await answer.text(MAXIMUM_PAGE_LENGTH), path),
+    return this.#requests.send(page, async (response) =>
+      parsePage(await response.text(MAXIMUM_PAGE_LENGTH), path),
     );
   }
 }

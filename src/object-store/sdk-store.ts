@@ -29,7 +29,7 @@ import {
   takenError,
 } from './object-store.ts';
 import { parsedRange } from './range-headers.ts';
-import type { RangeAnswer, WantedRange } from './ranged-store.ts';
+import type { RangeResponse, WantedRange } from './ranged-store.ts';
 import { checkRetryOptions, RETRY_OPTIONS, type RetryOptions, transient } from './retry.ts';
 import { errorOfFailure } from './s3-errors.ts';
 
@@ -135,7 +135,7 @@ class SdkStore extends BucketStore {
 
   protected async getRange<T>(
     { key, range, signal, etag }: WantedRange,
-    receive: (answer: RangeAnswer) => Promise<T>,
+    receive: (response: RangeResponse) => Promise<T>,
   ): Promise<T> {
     const path = pathOfObject(this, key);
     const input = {
@@ -146,9 +146,9 @@ class SdkStore extends BucketStore {
     const { GetObjectCommand } = this.#options.commands;
     const output = await this.#send(GetObjectCommand, input, { path, signal, etag });
     if (output === 'refused') return receive({ kind: 'unsatisfiable' });
-    const answer = answerOf(output, key, path);
+    const response = responseOf(output, key, path);
     try {
-      return await receive(answer);
+      return await receive(response);
     } catch (error) {
       throw isStorageError(error) ? error : failureOf(error, { path, bucket: '', signal, etag });
     } finally {
@@ -203,10 +203,10 @@ class SdkStore extends BucketStore {
   }
 }
 
-function answerOf(output: object, key: string, path: string): RangeAnswer {
+function responseOf(output: object, key: string, path: string): RangeResponse {
   const body: unknown = Reflect.get(output, 'Body');
   if (typeof body !== 'object' || body === null || !(Symbol.asyncIterator in body)) {
-    throw nonsense(path, { what: 'body of the answer', expected: 'a stream' });
+    throw nonsense(path, { what: 'body of the response', expected: 'a stream' });
   }
   const range = textIn(output, 'ContentRange');
   const length: unknown = Reflect.get(output, 'ContentLength');

@@ -1,7 +1,7 @@
-/** Reads the XML answers of S3, as bounded as their texts: no document type, no entities of their own. */
+/** Parses the XML responses of S3, whose length is limited: no document type, no custom entities. */
 import { parseXml, type XmlElement, type XmlNode } from '@rgrove/parse-xml';
 
-/** An element with only what the answers of S3 have: elements and texts. */
+/** An element, with only the parts that responses of S3 have: elements and texts. */
 export class Element {
   readonly #element: XmlElement;
 

@@ -26,7 +26,7 @@ import { type Key, keyFields, keyFromFields } from '../layers/key.ts';
 import { valueText } from '../printable.ts';
 import { type Fork, forkNumberOf, forkOfNumber } from './fork.ts';
 
-/** The block number that stands for "size" in a key; the last real block is one below. */
+/** The block number of the size in a key; the last real block is one below. */
 export const SIZE_BLOCK_NUMBER = 0xffff_ffff;
 /** The last block number of a fork or an SLRU segment. */
 export const MAXIMUM_BLOCK_NUMBER = SIZE_BLOCK_NUMBER - 1;

@@ -23,7 +23,7 @@ import { parseOid, parseRelationFileName } from './relation-file-name.ts';
 /** Blocks of a file of a relation: 1 GiB. */
 export const BLOCKS_PER_SEGMENT = 131_072;
 
-/** Fields that a path stands for, as text; `segment` is the number of the file in its fork. */
+/** Fields of the key that a path describes, as text; `segment` is the number of the file in its fork. */
 export type PathFields = readonly (readonly [
   name: 'spcnode' | 'dbnode' | 'relnode' | 'fork' | 'segment' | 'slru' | 'segno' | 'kind',
   text: string,

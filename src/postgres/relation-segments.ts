@@ -133,7 +133,7 @@ function notFull(segment: RelationSegment, next: RelationSegment, fullSize: numb
   });
 }
 
-/** The number above the last page stands for the size. */
+/** The number above the last page is the key of the size. */
 function checkPageCount(segments: readonly RelationSegment[]): void {
   const pageCount = countPages(segments);
   if (pageCount <= MAXIMUM_BLOCK_NUMBER + 1) return;

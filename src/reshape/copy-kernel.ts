@@ -1,11 +1,12 @@
 /**
- * The loop that copies the entries of a merge into their order, in WebAssembly. It checks each blob before it copies it.
+ * The loop that copies the entries of a merge into their order, in WebAssembly. It checks each blob before it copies
+ * it.
  *
  *   blob   plain, with the header that its writer chooses (`blob-format.ts`), inside the bytes of its entry
  *   entry  has the bytes from its offset to that of the next entry of its layer, inside the values that were read
  *
- * Entries and leaf values follow each other layer by layer, with one more leaf value after those of each layer, as a number
- * of 64 bits.
+ * Entries and leaf values follow each other layer by layer, with one more leaf value after those of each layer, as a
+ * number of 64 bits.
  */
 import {
   LONG_HEADER_FLAG,
@@ -70,8 +71,8 @@ const item = (array: number, index: Code, size: number): Code =>
 
 /**
  * `copyEntries(order, sources, keys, leafValues, starts, lengths, marks, keysOut, blobs, gaps, count, maximumLength)`:
- * addresses, but for the last two. Returns the size of all blobs, or -1 if one is not as above or there are too many gaps.
- * The number of gaps stands before them.
+ * addresses, but for the last two. Returns the size of all blobs, or -1 if one is not as above or there are too many
+ * gaps. The number of gaps precedes them.
  */
 function copyEntries(): WasmFunction {
   const [order, sources, keys, leafValues, starts, lengths] = [0, 1, 2, 3, 4, 5] as const;

@@ -6,7 +6,7 @@ import { compareKeys, type Key } from '../layers/key.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
 
-/** Keys from `start` to `end`, exclusive; undefined stands for the first key, or for the end of all keys. */
+/** Keys from `start` to `end`, exclusive; undefined means the first key, or the end of all keys. */
 export interface MergeRange {
   readonly start: Key | undefined;
   readonly end: Key | undefined;

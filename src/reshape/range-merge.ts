@@ -98,8 +98,8 @@ function codeStartOf(inputs: readonly RangeInput[]): number {
 }
 
 /**
- * The entries of all inputs, one input after the other, and what becomes of them: arrays in the memory of the module that
- * copies them. Copying from one array is much faster than alternating between many.
+ * The entries of all inputs, one input after the other, and what becomes of them: arrays in the memory of the module
+ * that copies them. Copying from one array is much faster than alternating between many.
  */
 class EntryArrays implements MergeCodes {
   count = 0;
@@ -133,7 +133,7 @@ class EntryArrays implements MergeCodes {
     return true;
   }
 
-  /** Copies the entries in their order. Returns: the size of all blobs; -1 if one is not plain or not whole. */
+  /** Copies the entries in their order. Returns: the size of all blobs; -1 if one is not plain or not complete. */
   copy(maximumLength: number): number {
     const { order, sources, keys, leafValues, starts, lengths, marks, keysOut, blobs, gaps } =
       this.#places;
@@ -142,7 +142,7 @@ class EntryArrays implements MergeCodes {
     return this.#memory.exports['copyEntries']?.(...addresses, this.count, maximumLength) ?? -1;
   }
 
-  /** What was copied, in memory that is used if it is large enough. */
+  /** The copied entries, in the given memory if it is large enough. */
   rows(blobsSize: number, memory: ArrayBuffer | undefined): MergedRows {
     const { count } = this;
     const { starts, lengths, marks, keysOut, blobs } = this.#places;

@@ -78,7 +78,7 @@ export class RangeSource {
     return { range, merged: await this.#mergeHere(range) };
   }
 
-  /** Takes back the memory of rows that are no longer used. */
+  /** Accepts the memory of unused rows for reuse. */
   release({ rows }: MergedRange): void {
     this.#free.push(rows.memory);
   }

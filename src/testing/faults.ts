@@ -47,7 +47,7 @@ export interface FileSystemOperation {
   readonly direct?: true | undefined;
 }
 
-/** A fault. An empty object, like `undefined`, is no fault. */
+/** A fault. An empty object, like `undefined`, means no fault. */
 export interface FaultAction {
   /** The operation takes effect only after this promise resolves. Ignored by synchronous operations. */
   readonly delay?: Promise<unknown> | undefined;

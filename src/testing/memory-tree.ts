@@ -155,7 +155,7 @@ export class MemoryTree {
       }
     }
     this.#changes = left.filter(({ edits }) => edits.length > 0);
-    this.#forgetNameless();
+    this.#dropNameless();
   }
 
   failSyncDirectory(directory: MemoryDirectory): void {
@@ -195,7 +195,7 @@ export class MemoryTree {
       for (const edit of own) applyEdit(entries, edit);
       return new MemoryDirectory(node.identity, entries, new Map(entries));
     });
-    tree.#forgetNameless();
+    tree.#dropNameless();
     tree.#freeInodes = [];
     for (const [identity, node] of tree.#nodes) {
       if (node.kind === 'file') tree.#nodes.set(identity, node.crash(choose));
@@ -246,7 +246,7 @@ export class MemoryTree {
   }
 
   /** Deletes the nodes that have no name and could have none after any crash. */
-  #forgetNameless(): void {
+  #dropNameless(): void {
     const named = new Set([ROOT]);
     for (const node of this.#nodes.values()) {
       if (node.kind !== 'directory') continue;

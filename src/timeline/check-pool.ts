@@ -79,7 +79,7 @@ export class CheckPool {
     const { signal } = this.#options;
     const placeOnThread = onThread(place);
     const threads = placeOnThread === undefined ? [] : await this.#startedThreads();
-    // Nothing is awaited until the thread has the layer, so that the next choice of a thread takes it into account.
+    // No await before the thread has the layer, so that the next choice of a thread takes it into account.
     const thread = this.#freestOf(threads);
     if (thread === undefined || placeOnThread === undefined) {
       this.#load += 1;

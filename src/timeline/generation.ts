@@ -42,8 +42,8 @@ export function describeGeneration(generation: Generation): string {
 }
 
 /**
- * Parses a generation, which may have any number of hex digits of either case. Returns `'invalid'` for anything else, because
- * undefined stands for no generation.
+ * Parses a generation, which may have any number of hex digits of either case. Returns `'invalid'` for anything else,
+ * because undefined means no generation.
  */
 export function parseGeneration(digits: string): number | 'invalid' {
   checkText('generation', digits);

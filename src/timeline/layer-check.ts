@@ -29,7 +29,7 @@ export interface LayerExpectation {
   readonly maximumWindowSize?: number | undefined;
 }
 
-/** What was found in a file. All of it can be sent from a thread. */
+/** The result of the check of a file. All of it can be sent from a thread. */
 export interface LayerCheckResult {
   readonly findings: readonly CheckFinding[];
   /** Listed or not. */

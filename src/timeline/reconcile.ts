@@ -318,7 +318,7 @@ function duplicates({ local, remote, indexed }: Known): CheckFinding[] {
   return [...local.slice(0, -1), ...unused].map(({ path }) => ({
     severity: 'warning',
     code: 'exists',
-    message: `another file of the same layer, which nothing uses: ${path}`,
+    message: `unused second file of the layer: ${path}`,
   }));
 }
 

@@ -263,7 +263,7 @@ interface KeyState {
   isComplete: boolean;
 }
 
-/** What was found so far, over all timelines. */
+/** The entries found so far, over all timelines. */
 class WalkState {
   readonly signal: AbortSignal | undefined;
   readonly reading: { signal: AbortSignal | undefined; onBytes: (length: number) => void };

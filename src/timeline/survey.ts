@@ -41,7 +41,7 @@ export interface SurveyedIndex {
   readonly layers: readonly LayerRecord[];
 }
 
-/** What was found for one timeline. */
+/** The result of the survey of one timeline. */
 export interface TimelineSurvey {
   readonly location: TimelineLocation;
   readonly store: ObjectStore;

@@ -56,7 +56,7 @@ export class Descriptor {
     return this.hasUnsyncedWrites && this.poisonedBy === undefined;
   }
 
-  /** The failed sync of the file, through whatever handle: written data may be lost. */
+  /** The failed sync of the file, through any handle: written data may be lost. */
   get poisonedBy(): StorageError | undefined {
     const known = this.#poisonedFiles;
     if (known !== undefined && known.size > 0 && this.identity !== undefined) {

@@ -37,8 +37,8 @@ export async function makeDirectories(path: string, openFiles: OpenFiles): Promi
 }
 
 /**
- * The names of a directory and of all directories below it. Each is synced once, whoever made it: a process may have
- * ended between making a directory and syncing its name, and another call may be about to sync it.
+ * The names of a directory and of all directories below it. Each is synced once, even if it existed before: a process
+ * may have ended between making a directory and syncing its name, and another call may be about to sync it.
  */
 export class DurableDirectories {
   readonly #root: string;

@@ -1,6 +1,6 @@
 /**
  * Gives a finished temporary file its final name. Both ways sync the file first, so that the name never
- * stands for incomplete content, and the directory last, so that the name itself survives a crash.
+ * refers to incomplete content, and the directory last, so that the name itself survives a crash.
  * The `outcome` of every error states what is on disk.
  */
 import { dirname } from 'node:path';
@@ -15,7 +15,7 @@ import {
 import { absolutePath } from './absolute-path.ts';
 import { throwIfDirectoryFailed } from './directory-failures.ts';
 import type { OpenFiles } from './open-files.ts';
-import { type TemporaryFile, unlinkIfThere } from './temporary-file.ts';
+import { type TemporaryFile, unlinkIfExists } from './temporary-file.ts';
 import { inTurn, trueName } from './turns.ts';
 
 const ENDS = ['close', 'keep-open'] as const;
@@ -142,7 +142,7 @@ async function linkSynced(temporary: TemporaryFile, target: string): Promise<voi
     }
   }
   await failingWith('in-doubt', openFiles.syncDirectory(dirname(target)));
-  await failingWith('durable', unlinkIfThere(openFiles, temporary.path));
+  await failingWith('durable', unlinkIfExists(openFiles, temporary.path));
   // Fails if the temporary file was abandoned meanwhile, as after a rename.
   failingWithSync('durable', () => temporary.keep());
 }

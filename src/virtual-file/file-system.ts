@@ -32,7 +32,7 @@ export interface FileSystem {
   link(source: string, target: string): Promise<void>;
   /** Removes the name of a file or symbolic link, but never a directory. */
   unlink(path: string): Promise<void>;
-  /** Describes what has the name. A symbolic link is not followed. */
+  /** Describes the file, directory or other object of this name. A symbolic link is not followed. */
   stat(path: string): Promise<FileStat>;
   /** The entries of a directory, ordered by the bytes of their names. */
   readDirectory(path: string): Promise<DirectoryEntry[]>;
@@ -135,7 +135,7 @@ export interface Ownership {
   readonly groupId: number;
 }
 
-/** What has a name in a directory; FIFOs, sockets and devices are `other`. */
+/** The kind of an entry of a directory; FIFOs, sockets and devices are `other`. */
 export type FileKind = 'file' | 'directory' | 'symbolic-link' | 'other';
 
 export const FILE_KINDS: readonly FileKind[] = ['file', 'directory', 'symbolic-link', 'other'];

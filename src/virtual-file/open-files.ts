@@ -153,7 +153,7 @@ export class OpenFiles {
 
   /**
    * Makes creations, renames and removals in a directory durable. At most two directories are synced at
-   * a time. A failed sync is final: every later call for the directory, by whatever path, rejects with
+   * a time. A failed sync is final: every later call for the directory, by any path, rejects with
    * the same error. If the file system cannot sync directories, the call succeeds, and names are as
    * durable as the file system itself makes them.
    *

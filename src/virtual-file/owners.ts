@@ -28,10 +28,10 @@ export interface Owners {
 
 export const OWNER_LENGTH = 28;
 
-const WORLD_LENGTH = 10;
+const CONTEXT_LENGTH = 10;
 const THREAD_LENGTH = 8;
 const START_LENGTH = 10;
-const NO_WORLD = '0'.repeat(WORLD_LENGTH);
+const NO_CONTEXT = '0'.repeat(CONTEXT_LENGTH);
 
 /** The threads of this machine, as far as they are visible. */
 export const systemOwners: Owners = {
@@ -42,10 +42,10 @@ export const systemOwners: Owners = {
   stateOf: (owner) => {
     const mine = systemOwners.own();
     if (owner === mine) return 'running';
-    const world = owner.slice(0, WORLD_LENGTH);
-    if (world !== mine.slice(0, WORLD_LENGTH)) return 'unknown';
-    const thread = Number.parseInt(owner.slice(WORLD_LENGTH, WORLD_LENGTH + THREAD_LENGTH), 16);
-    if (world === NO_WORLD) return isThere(thread) ? 'running' : 'unknown';
+    const context = owner.slice(0, CONTEXT_LENGTH);
+    if (context !== mine.slice(0, CONTEXT_LENGTH)) return 'unknown';
+    const thread = Number.parseInt(owner.slice(CONTEXT_LENGTH, CONTEXT_LENGTH + THREAD_LENGTH), 16);
+    if (context === NO_CONTEXT) return isThere(thread) ? 'running' : 'unknown';
     return stateOfThread(thread, owner.slice(-START_LENGTH));
   },
 };
@@ -58,18 +58,18 @@ function identifyThread(): string {
     const [processNumber, , thread] = readlinkSync('/proc/thread-self').split('/').map(Number);
     // They differ if /proc belongs to another pid namespace.
     if (processNumber === process.pid && thread !== undefined) {
-      return worldOfThread() + digits(thread, THREAD_LENGTH) + statusOf(thread).start;
+      return contextOfThread() + digits(thread, THREAD_LENGTH) + statusOf(thread).start;
     }
   } catch {
     // /proc is missing or unreadable.
   }
-  return NO_WORLD + digits(process.pid, THREAD_LENGTH) + '0'.repeat(START_LENGTH);
+  return NO_CONTEXT + digits(process.pid, THREAD_LENGTH) + '0'.repeat(START_LENGTH);
 }
 
-function worldOfThread(): string {
+function contextOfThread(): string {
   const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1');
-  const world = [boot, readlinkSync('/proc/self/ns/pid'), timeNamespace()].join('\n');
-  return createHash('sha256').update(world).digest('hex').slice(0, WORLD_LENGTH);
+  const context = [boot, readlinkSync('/proc/self/ns/pid'), timeNamespace()].join('\n');
+  return createHash('sha256').update(context).digest('hex').slice(0, CONTEXT_LENGTH);
 }
 
 /** Empty on kernels before 5.6, which have no time namespaces. */

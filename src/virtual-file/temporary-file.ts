@@ -104,14 +104,14 @@ export class TemporaryFile {
     try {
       await this.file.discard();
     } finally {
-      await unlinkIfThere(this.file.openFiles, this.path);
+      await unlinkIfExists(this.file.openFiles, this.path);
       this.file.forgetPoison();
     }
   }
 }
 
 /** Succeeds if the name is already gone. */
-export async function unlinkIfThere(openFiles: OpenFiles, path: string): Promise<void> {
+export async function unlinkIfExists(openFiles: OpenFiles, path: string): Promise<void> {
   try {
     await openFiles.report(openFiles.fileSystem.unlink(path));
   } catch (error) {

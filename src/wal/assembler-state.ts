@@ -19,4 +19,4 @@ export type State =
   | 'ended';
 
 /** Whether to take another step, or return the batch or wait for a chunk. */
-export type Progress = 'go-on' | 'pause';
+export type Progress = 'continue' | 'pause';

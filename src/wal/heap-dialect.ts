@@ -33,7 +33,7 @@ export const HEAP_DIALECTS: readonly HeapDialect[] = ['vanilla', 'neon'];
  * What the length of a record shows. `same`: it reads the same in both dialects. `undecided`: it can be read in both,
  * with different results.
  */
-export type ToldDialect = HeapDialect | 'same' | 'undecided';
+export type DetectedDialect = HeapDialect | 'same' | 'undecided';
 
 /** The parts of a record that determine its dialect. */
 export interface HeapRecord extends RecordKind {
@@ -47,7 +47,7 @@ export interface HeapRecord extends RecordKind {
  * @param majorVersion 14 to 17.
  * @throws `corrupt` if the record fits neither dialect; `invalid-input`.
  */
-export function heapDialectOf(record: HeapRecord, majorVersion: number): ToldDialect {
+export function heapDialectOf(record: HeapRecord, majorVersion: number): DetectedDialect {
   checkMajorVersion(majorVersion);
   checkObject('WAL record', record);
   checkBytes(record.mainData, 'mainData');
@@ -65,23 +65,23 @@ export function heapDialectOf(record: HeapRecord, majorVersion: number): ToldDia
 /**
  * The dialect in which to read a record. If both read the same, it is `vanilla`.
  *
- * @param told The dialect, if known from elsewhere; a record that contradicts it is damage.
+ * @param given The dialect, if known from elsewhere; a record that contradicts it is damage.
  * @throws `corrupt` if the record cannot be of the dialect; `invalid-input` if the record alone is ambiguous and the
  *   dialect is not given.
  */
 export function chosenHeapDialect(
   record: HeapRecord,
   majorVersion: number,
-  told?: HeapDialect,
+  given?: HeapDialect,
 ): HeapDialect {
-  if (told !== undefined) checkOneOf('dialect of the heap records', told, HEAP_DIALECTS);
+  if (given !== undefined) checkOneOf('dialect of the heap records', given, HEAP_DIALECTS);
   const found = heapDialectOf(record, majorVersion);
   if (found === 'same') return 'vanilla';
   if (found !== 'undecided') {
-    if (told === undefined || told === found) return found;
-    throw corrupt('dialect of a heap record', undefined, told, found);
+    if (given === undefined || given === found) return found;
+    throw corrupt('dialect of a heap record', undefined, given, found);
   }
-  if (told !== undefined) return told;
+  if (given !== undefined) return given;
   throw new StorageError('invalid-input', {
     what: 'heap record that can be read in two dialects',
     expected: `an explicit dialect: ${HEAP_DIALECTS.join(' or ')}`,
@@ -140,9 +140,9 @@ function fits(mainData: Uint8Array, layout: Layout, oldTuple: number): boolean {
   return mainData.length >= layout.size + TUPLE_HEADER_SIZE + layout.commandSize;
 }
 
-function decidedByTuple(mainData: Uint8Array, { vanilla, neon }: Kind): ToldDialect {
-  const isVanilla = hasSoundTuple(mainData, vanilla);
-  const isNeon = hasSoundTuple(mainData, neon);
+function decidedByTuple(mainData: Uint8Array, { vanilla, neon }: Kind): DetectedDialect {
+  const isVanilla = hasValidTuple(mainData, vanilla);
+  const isNeon = hasValidTuple(mainData, neon);
   if (isVanilla === isNeon) return 'undecided';
   return isVanilla ? 'vanilla' : 'neon';
 }
@@ -153,7 +153,7 @@ const ATTRIBUTE_COUNT = 0x07ff;
 const FIRST_STORED_BYTE = 23;
 
 /** Whether the header length of the old tuple agrees with its other fields. */
-function hasSoundTuple(mainData: Uint8Array, { size, commandSize }: Layout): boolean {
+function hasValidTuple(mainData: Uint8Array, { size, commandSize }: Layout): boolean {
   if (mainData.length === size) return true;
   const view = new DataView(mainData.buffer, mainData.byteOffset, mainData.length);
   const attributeCount = view.getUint16(size, true) & ATTRIBUTE_COUNT;

@@ -119,7 +119,7 @@ export class RecordAssembler {
     for (;;) {
       batch.reset(chunk);
       batch.skipped = this.#outcome.takeSkip();
-      while (this.#step(chunk) === 'go-on');
+      while (this.#step(chunk) === 'continue');
       if (batch.length > 0 || batch.skipped !== undefined) return batch;
       if (this.#outcome.skip === undefined) return undefined;
     }
@@ -180,7 +180,7 @@ export class RecordAssembler {
       const at = this.#cursor.at;
       if (at % WAL_PAGE_SIZE === 0) {
         const header = this.#readPageHeader(chunk);
-        if (header === undefined) return this.#pauseOrGoOn();
+        if (header === undefined) return this.#pauseOrContinue();
         const startingFault = startFault(header);
         if (startingFault !== undefined) return this.#damaged(startingFault);
         this.#enterPage(header);
@@ -198,7 +198,7 @@ export class RecordAssembler {
         this.#records.headerFault(memory.view, at) ?? this.#records.checksumFault(memory, at, size);
       if (fault !== undefined) return this.#damagedRecord(fault, chunk, at + size);
       if (at >= this.#cursor.switchAt) this.#cursor.updateTimeline(this.#pages.timelineId);
-      if (this.#add(at, size, recordAligned(at + size)) === 'pause') return 'go-on';
+      if (this.#add(at, size, recordAligned(at + size)) === 'pause') return 'continue';
     }
     return 'pause';
   }
@@ -227,7 +227,7 @@ export class RecordAssembler {
     this.#cursor.at = next;
     if (isSwitch) this.#state = 'switched';
     if (this.#start !== undefined) {
-      if (this.#records.startLsn < this.#start) return isSwitch ? 'pause' : 'go-on';
+      if (this.#records.startLsn < this.#start) return isSwitch ? 'pause' : 'continue';
       if (this.#missesRecords(this.#start, offset)) return 'pause';
       this.#start = undefined;
     }
@@ -237,7 +237,7 @@ export class RecordAssembler {
     const endLow = target?.low ?? this.#cursor.lowAt(next);
     this.#batch.add({ startHigh, startLow, endHigh, endLow, timelineId, offset, size });
     if (next >= this.#endAt) this.#endRange(this.#cursor.lsn);
-    return this.#state === 'records' ? 'go-on' : 'pause';
+    return this.#state === 'records' ? 'continue' : 'pause';
   }
 
   /** Whether the first record shows that another one between the start and it was missed. */
@@ -245,7 +245,7 @@ export class RecordAssembler {
     const error = this.#records.missingBefore(this.#batch.memory.view, offset, start);
     if (error === undefined) return false;
     this.#outcome.fail({ kind: 'corrupt', lsn: this.#searchFrom, error });
-    if (this.#outcome.goOnAt(this.#records.startLsn) === 'end') {
+    if (this.#outcome.continueAt(this.#records.startLsn) === 'end') {
       this.#records.forget();
       this.#state = 'ended';
       return true;
@@ -270,12 +270,12 @@ export class RecordAssembler {
       return this.#gatherUpTo(chunk, Math.min(this.#cursor.pageEnd, chunk.length));
     }
     const header = this.#readPageHeader(chunk);
-    if (header === undefined) return this.#pauseOrGoOn();
+    if (header === undefined) return this.#pauseOrContinue();
     if (header.overwritesRecord) {
       this.#enterPage(header);
       this.#gathering.end();
       this.#state = 'records';
-      return 'go-on';
+      return 'continue';
     }
     const fault = continuationFault(header, this.#gathering.missing);
     if (fault !== undefined) return this.#damaged(fault, this.#gathering.startLsn);
@@ -299,7 +299,7 @@ export class RecordAssembler {
       const fault = records.headerFault(memory.view, offset);
       if (fault !== undefined) return this.#damaged(fault, gathering.startLsn);
     }
-    if (gathering.missing > 0) return this.#cursor.at === chunk.length ? 'pause' : 'go-on';
+    if (gathering.missing > 0) return this.#cursor.at === chunk.length ? 'pause' : 'continue';
     const fault = records.checksumFault(memory, offset, size);
     if (fault !== undefined) return this.#damagedRecord(fault, chunk, this.#cursor.at);
     this.#state = 'records';
@@ -310,7 +310,7 @@ export class RecordAssembler {
     this.#cursor.updateTimeline(this.#pages.timelineId);
     if (isApart && this.#batch.length > 0) return 'pause';
     if (isApart) this.#batch.reset(chunk);
-    return 'go-on';
+    return 'continue';
   }
 
   #skipRest(chunk: WalChunk): Progress {
@@ -318,7 +318,7 @@ export class RecordAssembler {
     if (this.#cursor.at >= length) return 'pause';
     if (this.#cursor.isAtPageBorder) {
       const header = this.#readPageHeader(chunk);
-      if (header === undefined) return this.#pauseOrGoOn();
+      if (header === undefined) return this.#pauseOrContinue();
       const fault = header.overwritesRecord ? undefined : continuationFault(header, this.#rest);
       if (fault !== undefined) return this.#damaged(fault);
       if (header.overwritesRecord) this.#rest = 0;
@@ -327,10 +327,10 @@ export class RecordAssembler {
     const skipped = Math.min(this.#rest, Math.min(this.#cursor.pageEnd, length) - this.#cursor.at);
     this.#rest -= skipped;
     this.#cursor.at += skipped;
-    if (this.#rest > 0) return 'go-on';
+    if (this.#rest > 0) return 'continue';
     this.#cursor.at = recordAligned(this.#cursor.at);
     this.#state = 'records';
-    return 'go-on';
+    return 'continue';
   }
 
   /** After a switch there are zeros, without page headers, up to the next segment. */
@@ -338,7 +338,7 @@ export class RecordAssembler {
     this.#cursor.at = Math.min(Math.max(0, Number(this.#target - chunk.lsn)), chunk.length);
     if (this.#cursor.at === chunk.length) return 'pause';
     this.#state = 'records';
-    return 'go-on';
+    return 'continue';
   }
 
   #search(chunk: WalChunk): Progress {
@@ -360,7 +360,7 @@ export class RecordAssembler {
 
   /** A valid page: everything before it was damage, unless reading begins here. */
   #found(header: WalPageHeader): Progress {
-    const consequence = this.#outcome.goOnAt(this.#cursor.lsn);
+    const consequence = this.#outcome.continueAt(this.#cursor.lsn);
     if (consequence === 'end') {
       this.#state = 'ended';
       return 'pause';
@@ -371,7 +371,7 @@ export class RecordAssembler {
     this.#rest = header.continuesRecord ? header.remainingLength : 0;
     this.#state = this.#rest > 0 ? 'skipping' : 'records';
     this.#enterPage(header);
-    return consequence === 'skip' ? 'pause' : 'go-on';
+    return consequence === 'skip' ? 'pause' : 'continue';
   }
 
   /** Back at a page that has been read before, with more on it. */
@@ -379,13 +379,13 @@ export class RecordAssembler {
     const offset = Number(this.#target - chunk.lsn);
     if (offset > 0) {
       const header = this.#readPageHeader(chunk);
-      if (header === undefined) return this.#pauseOrGoOn();
+      if (header === undefined) return this.#pauseOrContinue();
       this.#enterPage(header);
     }
     if (offset > chunk.length) return 'pause';
     this.#cursor.at = offset;
     this.#state = 'records';
-    return 'go-on';
+    return 'continue';
   }
 
   /** Returns: the header of the page at `#at`; undefined if it is not available yet, or damaged. */
@@ -400,8 +400,8 @@ export class RecordAssembler {
     return undefined;
   }
 
-  #pauseOrGoOn(): Progress {
-    return this.#state === 'searching' ? 'go-on' : 'pause';
+  #pauseOrContinue(): Progress {
+    return this.#state === 'searching' ? 'continue' : 'pause';
   }
 
   #enterPage(header: WalPageHeader): void {
@@ -425,8 +425,9 @@ export class RecordAssembler {
     const limit = Math.min(length, this.#cursor.pageEnd);
     const isFollowed = this.#records.isFollowedBy(memory, next, limit);
     this.#fail({ kind: 'corrupt', lsn, error }, lsn);
-    if (!isFollowed) return 'go-on';
-    this.#state = this.#outcome.goOnAt(this.#cursor.lsnAt(next)) === 'end' ? 'ended' : 'records';
+    if (!isFollowed) return 'continue';
+    this.#state =
+      this.#outcome.continueAt(this.#cursor.lsnAt(next)) === 'end' ? 'ended' : 'records';
     if (this.#state === 'ended') return 'pause';
     this.#records.accept();
     this.#cursor.at = next;
@@ -438,7 +439,7 @@ export class RecordAssembler {
     this.#outcome.fail(fault, seenAt);
     this.#gathering.end();
     this.#state = 'searching';
-    return 'go-on';
+    return 'continue';
   }
 
   #endRange(lsn: Lsn): void {

@@ -64,13 +64,13 @@ export class WalRecordBatch {
   readonly majorVersion: number;
   /** Number of records; 0 only in a batch that reports what was skipped. */
   length = 0;
-  /** What was skipped between the previous batch and this one. */
+  /** The WAL that was skipped between the previous batch and this one. */
   skipped: WalSkip | undefined;
   #memory: ViewedBytes;
   #rows: RecordRows;
   #kernel: RecordKernel | undefined;
   #roomOffset = 0;
-  /** For a record in separate memory. */
+  /** The row of a record in separate memory. */
   readonly #rowApart = new RecordRows(new Uint8Array(ROW_SIZE), 0, 1);
 
   /** @internal */

@@ -23,7 +23,7 @@ export interface RecordKind {
 /** First and last version of Postgres that has an operation. */
 type Versions = readonly [first: number, last: number];
 
-/** Code, name, versions if not all. A name with `+INIT` also stands for the one without. */
+/** Code, name, versions if not all. A name with `+INIT` implies the one without. */
 type Operation = readonly [code: number, name: string, versions?: Versions];
 
 interface ResourceManager {

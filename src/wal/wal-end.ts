@@ -42,7 +42,7 @@ export interface WalFault {
 export class WalOutcome {
   /** The fault after which no valid WAL has been found so far. */
   fault: WalFault | undefined;
-  /** What was skipped, until it is reported. */
+  /** The WAL that was skipped, until it is reported. */
   skip: WalSkip | undefined;
   end: WalEnd | undefined;
   readonly #damage: 'stop' | 'skip';
@@ -65,7 +65,7 @@ export class WalOutcome {
   }
 
   /** Valid WAL was found: the fault before it, if any, ends the WAL or is skipped. */
-  goOnAt(resumesAt: Lsn): 'end' | 'skip' | 'no-fault' {
+  continueAt(resumesAt: Lsn): 'end' | 'skip' | 'no-fault' {
     const { fault } = this;
     if (fault === undefined) return 'no-fault';
     const { kind, lsn, error } = fault;

@@ -204,10 +204,10 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
   async *[Symbol.asyncIterator](): AsyncGenerator<WalRecordBatch, void, undefined> {
     if (this.#isUsed) {
       throw new StorageError('invalid-input', {
-        what: 'reader of WAL',
+        what: 'iteration over a WAL reader',
         path: this.#source.path,
-        expected: 'one iteration',
-        actual: 'another one',
+        expected: 'a single one',
+        actual: 'a second one',
       });
     }
     this.#isUsed = true;

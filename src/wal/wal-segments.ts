@@ -173,7 +173,7 @@ function notASegmentStart({ path }: WalFile): StorageError {
     what: 'first page of the WAL segment',
     path: path === '' ? undefined : path,
     expected: 'the header of a segment',
-    actual: 'that of a page inside of one',
+    actual: 'the header of a page inside a segment',
   });
 }
 

@@ -3,7 +3,7 @@
  *
  *   create `{name}.{token}.___temp` exclusively       a unique name
  *   write it, set mode and owner if they differ
- *   sync it                                           so that the name never stands for less
+ *   sync it                                           so that the name never has less content
  *   rename it over the path                           the commit point
  *   sync the directory, closing the file meanwhile    now the new content is durable
  *

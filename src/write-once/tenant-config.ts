@@ -194,7 +194,7 @@ function merged(known: Record<string, TomlValue | null>, other: TomlTable): Toml
     if (Object.hasOwn(known, name)) {
       throw new StorageError('invalid-input', {
         what: 'other fields of the tenant configuration',
-        expected: 'names without a field of their own',
+        expected: 'names other than those of the known fields',
         actual: JSON.stringify(name),
       });
     }

@@ -90,7 +90,7 @@ function withOwnTimes(value: TomlValue): TomlValue {
   return tomlTable(Object.entries(value).map(([key, item]) => [key, withOwnTimes(item)]));
 }
 
-/** What was read knows which sort of time it is by how it spells itself. */
+/** The kind of a parsed time (a date, a time, or both) follows from its text. */
 function ownTime(time: Date): TomlDate {
   const own = new TomlDate(time.toISOString());
   return own.isValid() ? own : new TomlDate(time);
@@ -103,7 +103,7 @@ function offsetOf(text: string, line: number, column: number): number {
   return start + Buffer.byteLength((lines[line - 1] ?? '').slice(0, column - 1));
 }
 
-/** The code is for what TOML cannot hold. */
+/** Throws an error with this code for values that TOML cannot hold. */
 function checkedTable(value: unknown, code: StorageErrorCode): TomlTable {
   new Checker(code).check(value, 0, 'document');
   if (isTomlTable(value)) return value;

@@ -4,5 +4,5 @@
 export const MINIMUM_ZSTD_LEVEL = -7;
 export const MAXIMUM_ZSTD_LEVEL = 22;
 
-/** The level that 0 stands for. */
+/** The level that libzstd uses for level 0. */
 export const DEFAULT_ZSTD_LEVEL = 3;

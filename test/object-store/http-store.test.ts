@@ -54,7 +54,7 @@ describe('a file of a web server', () => {
     expect(await store.head(key)).toEqual({ key, size: BYTES.length, etag: '"one"' });
   });
 
-  test('a file of a web server is read whole from a server without ranges', async () => {
+  test('a file of a web server is read whole from a server does not support ranges', async () => {
     const origin = await serve((_, response) => {
       response.writeHead(200, { 'content-length': BYTES.length }).end(BYTES);
     });
@@ -64,7 +64,7 @@ describe('a file of a web server', () => {
     const reading = store.readRanges('a', [{ target: new Uint8Array(1), offset: 5 }]);
     const error = await storageErrorOf(reading);
     expect(error).toMatchObject({ code: 'network', path: `${origin}/a` });
-    expect(error.message).toContain('server without ranges');
+    expect(error.message).toContain('server does not support ranges');
   });
 
   test('a file of a web server follows redirects, and tells no other server the headers', async () => {

@@ -53,7 +53,7 @@ export function addExplain({ program, runner }: CommandParents): void {
     ['layerfile explain DIR rel=1663/5/16384 blkno=7', 'the newest page'],
     ['layerfile explain DIR KEY --lsn 0/1696000 --json', 'at an LSN, for a program'],
     ['layerfile explain DIR KEY --rmgr Heap', 'only the records of the heap in the lists'],
-    ['layerfile explain DIR --batch pairs.txt --ndjson', 'many reads at once'],
+    ['layerfile explain DIR --batch pairs.txt --ndjson', 'many reads in one run'],
   ]);
 }
 
@@ -65,7 +65,7 @@ export async function explain(
   const { openSource, warnOfCutoff } = await import('../open-source.ts');
   const { batch } = options;
   if (batch !== undefined && (words.length > 0 || options.lsn !== undefined)) {
-    throw new StorageError('usage', { what: 'with --batch there is neither a key nor --lsn' });
+    throw new StorageError('usage', { what: '--batch cannot be combined with a key or --lsn' });
   }
   const wanted = batch === undefined ? { batch, key: parseKeyWords(words) } : { batch };
   const { valueFilter } = await import('../value-record.ts');

@@ -184,7 +184,9 @@ async function ingestOptions(
 ): Promise<WalIngestOptions> {
   const { tenant, timeline, generation, shardNumber, shardCount } = options;
   if ((shardNumber === undefined) !== (shardCount === undefined)) {
-    throw new StorageError('usage', { what: '--shard-number and --shard-count go together' });
+    throw new StorageError('usage', {
+      what: '--shard-number and --shard-count must be given together',
+    });
   }
   const isSharded = shardNumber !== undefined && shardCount !== undefined;
   return {
@@ -216,7 +218,10 @@ async function baseOf(options: ImportOptions, signal: AbortSignal): Promise<Stor
     return { store: place.store, prefix, indexName };
   }
   if (place.kind !== 'timelines') {
-    throw new StorageError('usage', { what: 'a timeline is continued, not a layer', path: base });
+    throw new StorageError('usage', {
+      what: '--base is a layer: give the timeline to continue',
+      path: base,
+    });
   }
   await shardsOfTimeline(place, { source: base, tenant, timeline }, signal);
   const { root, prefix, indexName } = place;

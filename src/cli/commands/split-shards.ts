@@ -1,4 +1,4 @@
-/** `split-shards`: writes a timeline as shards, each with layers of its own keys. */
+/** `split-shards`: writes a timeline as shards, each with the layers of its keys. */
 import { availableParallelism } from 'node:os';
 import { InvalidArgumentError } from 'commander';
 import type { WrittenShard } from '../../reshape/split-timeline.ts';
@@ -36,7 +36,7 @@ type SplitOptions = OptionValues<typeof OPTIONS>;
 
 export function addSplitShards({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'split-shards', OPTIONS)
-    .description('Write a timeline as shards, each with layers of its own keys and an index.')
+    .description('Write a timeline as shards, each with an index and layers of its keys.')
     .argument('<source>', 'directory, index_part.json or URL of a timeline with an index')
     .action((source: string, options: SplitOptions) =>
       runner((context) => splitShards(context, source, options)),

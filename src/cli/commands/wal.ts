@@ -64,7 +64,9 @@ async function wal(
     throw new StorageError('usage', { what: 'the range of LSNs ends before it starts' });
   }
   if (follow && paths.every((path) => path === '-')) {
-    throw new StorageError('usage', { what: 'standard input is read once: --follow needs a path' });
+    throw new StorageError('usage', {
+      what: 'standard input cannot be followed: --follow needs a path',
+    });
   }
   const source = await walInput(context, paths, options);
   if (context.stdoutIsFile) await refuseSegmentsAsOutput(source, context.signal);

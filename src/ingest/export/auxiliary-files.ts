@@ -89,7 +89,7 @@ interface Origin {
   readonly lsn: Lsn;
 }
 
-/** The value is an LSN, big-endian; a shorter value yields 0, which stands for no LSN. */
+/** The value is an LSN, big-endian; a shorter value yields 0, which means none. */
 function originOf(key: Key, bytes: Uint8Array): Origin {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   return { number: keyFields(key).field6, lsn: bytes.length < 8 ? 0n : view.getBigUint64(0) };

@@ -225,7 +225,7 @@ function lsnOf(timeline: Timeline, wanted: Lsn | undefined): Lsn {
   const lsn = wanted ?? last;
   if (lsn === undefined) {
     throw new StorageError('invalid-input', {
-      what: 'no LSN, and no index that contains the last one',
+      what: 'lsn is required: the source has no index with the last LSN',
     });
   }
   checkLayerLsn(lsn);

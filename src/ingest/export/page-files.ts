@@ -8,8 +8,8 @@ import type { PageSequence } from './export-plan.ts';
 import type { ReadRun } from './page-reading.ts';
 
 /**
- * Maximum number of files in which no page has a value: 4 TiB in files of the usual size. So many cost only their names
- * and a few seconds; a wrong size may claim eight times as many for one fork.
+ * Maximum number of files in which no page has a value: 4 TiB in files of the usual size. That many cost only their
+ * names and a few seconds; a wrong size may claim eight times as many for one fork.
  */
 const MAXIMUM_VACANT_FILES = 4096;
 

@@ -1,7 +1,7 @@
 /**
- * Pages of a timeline at one LSN, many at a time: each layer is read once for a batch. A batch has a fixed number of pages
- * of any number of sequences. If its values are too large to be in memory together, or if one of them cannot be read, it is
- * read in halves, down to single pages: then one bad page is only that page.
+ * Pages of a timeline at one LSN, many at a time: each layer is read once for a batch. A batch has a fixed number of
+ * pages of any number of sequences. If its values are too large to be in memory together, or if one of them cannot be
+ * read, it is read in halves, down to single pages: then one bad page is only that page.
  */
 import { isStorageError, StorageError, throwIfAborted, untracedError } from '../../errors.ts';
 import { formatKey, type Key, type KeyRange } from '../../layers/key.ts';
@@ -117,7 +117,7 @@ function lastMissing(
   return last;
 }
 
-/** Whether so many pages could not be read that the next ones are skipped. Throws `too-large` if they are wanted. */
+/** Whether too many pages were unreadable, so that the next ones are skipped. Throws `too-large` if they are wanted. */
 function isUnreadable(
   missing: MissingPages | undefined,
   { missingPages, maximumUnreadable = MAXIMUM_UNREADABLE_PAGES }: PageReading,

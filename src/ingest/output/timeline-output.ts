@@ -50,7 +50,7 @@ import {
 import { formatTenantManifest, type TenantManifest } from '../../timeline/tenant-manifest.ts';
 import { absolutePath } from '../../virtual-file/absolute-path.ts';
 import { OpenFiles } from '../../virtual-file/open-files.ts';
-import { unlinkIfThere } from '../../virtual-file/temporary-file.ts';
+import { unlinkIfExists } from '../../virtual-file/temporary-file.ts';
 import { type OutputTarget, placeOfTarget } from './output-target.ts';
 import { makeStaging, makeStagingWithin, type Staging } from './staging.ts';
 import { StoredIndex } from './stored-index.ts';
@@ -106,7 +106,7 @@ export interface StoredLayer {
 }
 
 /**
- * The place of one timeline, or of one shard of it, in which layers and then an index are stored. Calls of `putLayer`
+ * The place of one timeline, or of one shard of it, where layers and then an index are stored. Calls of `putLayer`
  * may run concurrently.
  *
  * @example
@@ -155,7 +155,7 @@ export class TimelineOutput {
         : await makeStagingWithin(absolutePath(stagingDirectory), openFiles);
     const output = new TimelineOutput({ ...options, openFiles }, { store, prefix, staging });
     try {
-      await output.#meetIndex(options.timeline);
+      await output.#checkStoredIndex(options.timeline);
     } catch (error) {
       await Promise.allSettled([staging.remove()]);
       throw error;
@@ -214,7 +214,7 @@ export class TimelineOutput {
    *
    * @param layer What `finish` of a layer's writer returned: a synced file that never changes again. A
    *   generation in its name does not count.
-   * @throws `exists` (another content has the name; nothing is changed), `invalid-input` (not the name of
+   * @throws `exists` (different content has the name; nothing is changed), `invalid-input` (not the name of
    *   a layer), `not-found`, `network`, `denied`, `io`, `aborted`. After an error the local file is still
    *   there.
    */
@@ -226,7 +226,7 @@ export class TimelineOutput {
     const { place, generation } = this;
     const key = remoteLayerPath({ place, name, generation, shard: place.shard });
     const { state, size } = await this.#storeFile(this.#prefix + key, layer.path);
-    await unlinkIfThere(this.#openFiles, absolutePath(layer.path));
+    await unlinkIfExists(this.#openFiles, absolutePath(layer.path));
     this.#layers.set(name, { fileSize: BigInt(size), generation, shard: place.shard });
     return { name, path: this.#pathOf(key), size, state };
   }
@@ -240,7 +240,7 @@ export class TimelineOutput {
    *
    * @returns The path of the index, as messages name it.
    * @throws `exists` (an index of this generation is there: another writer was faster), `not-found` (a
-   *   layer is missing), `invalid-input` (a layer has another size, or a pageserver would not take the
+   *   layer is missing), `invalid-input` (a layer has another size, or a pageserver would not accept the
    *   index), `network`, `denied`, `io`, `aborted`. After `network` or `aborted` the index may be there.
    */
   async putIndex(index: IndexPart): Promise<string> {
@@ -370,7 +370,7 @@ export class TimelineOutput {
     await this.#checkLayers(index.fields.layers);
   }
 
-  async #meetIndex(timeline: TimelineOutputOptions['timeline'] = 'any'): Promise<void> {
+  async #checkStoredIndex(timeline: TimelineOutputOptions['timeline'] = 'any'): Promise<void> {
     const own = this.#prefix + remoteIndexPath(this.place, this.generation);
     if (timeline === 'any') return this.#index.refuse();
     if (timeline === 'new') return this.#refuseAnyIndex();

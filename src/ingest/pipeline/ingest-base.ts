@@ -1,6 +1,6 @@
 /**
  * The values that an ingest reads: those of the timeline that it continues, and those that it has put itself. Neon's
- * own records are applied; a page that only Postgres's redo can build is an error, unless there is a program for it.
+ * own records are applied; a page that only Postgres's redo can build is an error, unless a redo program is given.
  *
  * Own values are looked up in the batch, then in the layers of the line. Values that have been passed on are read from
  * the output, which is reopened after a border when a read needs it.

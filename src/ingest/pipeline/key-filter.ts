@@ -1,11 +1,15 @@
 /**
- * Which keys have been put, but for those of pages: nearly every read of an ingest is the first one of a size or a directory
- * of the base, and to find that an open layer does not have the key, a table of all its rows would be built.
+ * A filter of the keys that have been put, page keys excepted. Nearly every read of an ingest is the first read of a
+ * size or a directory of the base; without the filter, a table of all rows would be built to find that an open layer
+ * does not have the key.
  */
 import { hashOfKey } from '../../layers/key.ts';
 import { SIZE_BLOCK_NUMBER } from '../../postgres/key-mapping.ts';
 
-/** As many as the sizes of some 100,000 forks need; with more, some keys are looked for in vain. */
+/**
+ * Enough for the sizes of some 100,000 forks; with more keys, some reads search the open layer although it lacks the
+ * key.
+ */
 const BIT_COUNT = 1 << 20;
 const RELATION = 0;
 const SLRU = 1;

@@ -3,9 +3,9 @@
  * are used in turn, so that one fills while the previous ones are put into the layer.
  *
  * A record is all or nothing. Usually its values stay in the batch until it is complete, and can be removed again. A
- * record with more values than that, such as the copy of a database, gets a layer of its own: the open layer ends before
- * it, and what the record has put so far goes to the next one, and if that is full, to more layers of the same LSNs. None
- * of them is passed on before the border after the record, so if it fails, they are dropped.
+ * record with more values than that, such as the copy of a database, gets a separate layer: the open layer ends before
+ * the record, whose values go to the next layer and, if that is full, to more layers of the same LSNs. None of them is
+ * passed on before the border after the record, so if the record fails, they are dropped.
  */
 import { assert } from '../../assert.ts';
 import { compareBytes, ViewedBytes } from '../../byte-words.ts';
@@ -28,7 +28,7 @@ interface Slot {
 
 /** Bytes of values. */
 export interface RecordPutSizes {
-  /** Of a record, from which it gets a layer of its own. */
+  /** Of a record, above which it gets a separate layer. */
   readonly record: number;
   /** Of a layer that has only a part of a record. */
   readonly layer: number;
@@ -95,7 +95,7 @@ export class RecordPuts implements RowSink {
    * Removes the values that were put since `begin`. If some have left the batch, the open layer has no others, and must
    * not be frozen any more.
    */
-  takeBack(): void {
+  rollBack(): void {
     this.#batch.cut(this.#countBefore, this.#sizeBefore);
   }
 
@@ -167,8 +167,8 @@ export class RecordPuts implements RowSink {
   }
 
   /**
-   * Puts the batch into the layer. Requires: all values of the last record have been put, or it has the layer for itself.
-   * Throws errors of the layer.
+   * Puts the batch into the layer. Requires: all values of the last record have been put, or it has the layer for
+   * itself. Throws errors of the layer.
    */
   async flush(): Promise<void> {
     const slot = this.#slots[this.#slot] as Slot;

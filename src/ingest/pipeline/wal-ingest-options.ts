@@ -23,8 +23,8 @@ export interface WalIngestOptions extends StartOptions {
   /** Dialect of the heap records of Postgres 14 and 15. Default: detected for each record. */
   readonly dialect?: HeapDialect | undefined;
   /**
-   * Builds the pages that records copy if WAL must be replayed for it, such as a `RedoProcess`: a database that is copied
-   * by file may have changed since the last images of its pages. Without it, such a record is `needs-redo`.
+   * Builds the pages that records copy if WAL must be replayed for it, such as a `RedoProcess`: a database that is
+   * copied by file may have changed since the last images of its pages. Without it, such a record is `needs-redo`.
    */
   readonly redo?: RedoRunner | undefined;
   /** Pages of a stripe of a sharded tenant. Default: the value in the files of the base's tenant, or 2,048. */
@@ -34,7 +34,7 @@ export interface WalIngestOptions extends StartOptions {
    * fills, unless `openFiles` is given. Default: the number of processors.
    */
   readonly threadCount?: number | undefined;
-  /** Bytes of the values of one record, from which it gets a layer of its own. Default 32 MiB. @internal */
+  /** Bytes of values above which a record gets a separate layer. Default 32 MiB. @internal */
   readonly recordSize?: number | undefined;
   /** Called with the LSN up to which WAL has been read. */
   readonly onProgress?: ((lsn: Lsn) => void) | undefined;
@@ -64,7 +64,7 @@ const OPTIONS: KnownOptions<WalIngestOptions> = {
 const MAXIMUM_ROOM = 1024 * 1024;
 const MINIMUM_DISTANCE = 8192;
 const MAXIMUM_DISTANCE = 4 * 1024 * 1024 * 1024;
-/** Bytes of the values of one record that are in memory, until it gets a layer of its own. */
+/** Bytes of the values of one record that are kept in memory; with more, the record gets a separate layer. */
 const RECORD_SIZE = 32 * 1024 * 1024;
 
 /** Throws `invalid-input`. */
@@ -91,7 +91,7 @@ export interface IngestSizes {
   readonly distance: number;
   /** Of values, after which a layer ends. */
   readonly layer: number;
-  /** Of the values of one record, from which it gets a layer of its own. */
+  /** Of the values of one record, above which it gets a separate layer. */
   readonly record: number;
 }
 

@@ -273,18 +273,18 @@ export class WalIngest {
     this.#puts.begin(this.#endLayer);
     try {
       const waiting = this.#records.ingestFrom(batch, at);
-      return waiting === undefined ? undefined : this.#takeBackOnFailure(waiting);
+      return waiting === undefined ? undefined : this.#removeOnFailure(waiting);
     } catch (error) {
-      this.#puts.takeBack();
+      this.#puts.rollBack();
       throw error;
     }
   }
 
-  async #takeBackOnFailure(waiting: Promise<void>): Promise<void> {
+  async #removeOnFailure(waiting: Promise<void>): Promise<void> {
     try {
       await waiting;
     } catch (error) {
-      this.#puts.takeBack();
+      this.#puts.rollBack();
       throw error;
     }
   }

@@ -1,6 +1,7 @@
 /**
  * Puts the blocks that a record names. The value of each is the whole record, even if the record has several blocks or
- * images; only an uncompressed page image in a record of its own (XLOG FPI, FPI_FOR_HINT) is put as an image.
+ * images; only an uncompressed page image in a record that holds nothing else (XLOG FPI, FPI_FOR_HINT) is put as an
+ * image.
  *
  * A block after the end of its fork extends the fork. Missing blocks before it become zero pages, except those that the
  * same record writes. The values of the record are then in the order of their keys.

@@ -1,7 +1,8 @@
 /**
  * Keys that are always images: directories, sizes, the checkpoint and others. What one record puts is collected, since
- * a second value of a key replaces the first, and given to the sink when the record is complete. A record with so many
- * values that they go to several layers, each of which has a range of keys, gives the sink those of a range as it ends.
+ * a second value of a key replaces the first, and is passed to the sink when the record is complete. If a record has so
+ * many values that they go to several layers, each with a range of keys, those of a range are passed on when the range
+ * ends.
  *
  * To read a value, use `yield* metadata.read(key)`. A cached value is returned in the same call; otherwise the key is
  * yielded, and the driver of the generator reads it from the base. So one piece of code serves both cases, and a record
@@ -12,7 +13,7 @@ import type { Lsn } from '../../layers/lsn.ts';
 import { encodeValue } from '../../layers/value-format.ts';
 import type { PutSink } from './put-sink.ts';
 
-/** What the driver of a record's work does for it: reads the value of a key from the base, or waits for the sink. */
+/** The work of a driver: reads the value of a key from the base, or waits for the sink. */
 export type Ask = Key | (() => Promise<undefined>);
 
 /** Work that may need values of the base. It yields their keys, and receives the values. */

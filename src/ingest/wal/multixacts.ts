@@ -1,5 +1,5 @@
 /**
- * Multixacts: a number that stands for several transactions. A new one is a record on the page of its offset, and one
+ * Multixact: a number that represents several transactions. A new one is a record on the page of its offset, and one
  * on each page of its members; the offset of a member wraps at 2^32.
  *
  * Source: Neon pageserver/src/walingest.rs, ingest_multixact_create_record.

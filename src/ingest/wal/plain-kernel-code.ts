@@ -16,8 +16,8 @@
  *   164096   bytes of the records, those within pages apart from those that crossed a page border
  *   ...      areas, one for each batch: its keys, LSNs, starts, lengths, willInit, values
  *
- * A fork is in the place that its hash gives, so that one may displace another. Each block of a record is written as a
- * row after the last one that counts; the rows count once the record is complete.
+ * The hash of a fork determines its place, so that one fork may displace another. Each block of a record is written as
+ * a row after the last one that counts; the rows count once the record is complete.
  */
 import { assert } from '../../assert.ts';
 import { CRC32C_DATA_OFFSET, dataAt } from '../../crc32c-module.ts';

@@ -113,11 +113,11 @@ export class PlainKernel {
   }
 
   /** Sets how to put records of a kind. Records of kinds that are not set are left. */
-  setKind(index: number, told: KernelKind): void {
+  setKind(index: number, rule: KernelKind): void {
     const at = PLACE.kinds + 8 * index;
-    this.#bytes[at] = KIND[told.kind];
-    if (told.kind !== 'flagged') return;
-    const { at: flagsAt, mask, minimumLength, maximumLength } = told;
+    this.#bytes[at] = KIND[rule.kind];
+    if (rule.kind !== 'flagged') return;
+    const { at: flagsAt, mask, minimumLength, maximumLength } = rule;
     this.#bytes.set([flagsAt, mask, minimumLength, Math.min(0xff, maximumLength)], at + 1);
   }
 
@@ -159,8 +159,8 @@ export class PlainKernel {
   }
 
   /**
-   * Puts the records from one on, as long as they are plain and no limit is reached. Requires: `beginBatch` was called for
-   * the batch. Returns: number of the first record that was left.
+   * Puts the records from one on, as long as they are plain and no limit is reached. Requires: `beginBatch` was called
+   * for the batch. Returns: number of the first record that was left.
    */
   put(batch: WalRecordBatch, from: number, target: KernelBatch, limits: RunLimits): number {
     if (target.area === undefined) return from;

@@ -116,7 +116,7 @@ export class PlainRecords {
     this.#sink = sink;
     this.#kinds = kindsOf(state);
     const { kernel } = state;
-    if (kernel !== undefined) tellKinds(kernel, this.#kinds);
+    if (kernel !== undefined) setKinds(kernel, this.#kinds);
   }
 
   /**
@@ -230,7 +230,7 @@ export class PlainRecords {
   }
 }
 
-function tellKinds(kernel: PlainKernel, kinds: readonly Kind[]): void {
+function setKinds(kernel: PlainKernel, kinds: readonly Kind[]): void {
   for (const [index, kind] of kinds.entries()) {
     const isImage = isPageImageKind(index >>> 4, (index & 0x0f) << 4);
     if (kind === 'other' || isImage) continue;

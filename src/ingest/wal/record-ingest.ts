@@ -3,7 +3,7 @@
  *
  *   1. the next transaction of the checkpoint, if the record's own is not below it
  *   2. the effects of the record's kind beyond its blocks: `handlers.ts`
- *   3. its blocks: a page image of its own as an image, anything else as the whole record, for each block again;
+ *   3. its blocks: a record of page images as images, any other as the whole record, once for each block;
  *      before them sizes of forks that grow, and zero pages for the blocks that are missing
  *   4. directories, sizes and other keys that are always images, and the checkpoint, if it changed
  *
@@ -244,7 +244,7 @@ export class RecordIngest {
     if (progress.kind === 'failed') throw progress.error;
     if (progress.kind === 'waiting') {
       throw new StorageError('out-of-order', {
-        what: 'record before the previous one has been ingested',
+        what: 'the previous record is still being ingested: await its promise first',
       });
     }
     const state = this.#state;

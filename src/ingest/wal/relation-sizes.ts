@@ -51,12 +51,12 @@ export class RelationSizes {
   /** Blocks of a fork, `NO_FORK` or `NOT_KNOWN`. */
   get(spcnode: number, dbnode: number, relnode: number, fork: number): number {
     const last = this.#last;
-    if (this.#isAt(last, spcnode, dbnode, relnode, fork)) return this.#told(last);
+    if (this.#isAt(last, spcnode, dbnode, relnode, fork)) return this.#notified(last);
     const start = this.#groupOf(dbnode, relnode, fork);
     for (let place = start; place < start + PLACES; place += 1) {
       if (!this.#isAt(place, spcnode, dbnode, relnode, fork)) continue;
       this.#use(place);
-      return this.#told(place);
+      return this.#notified(place);
     }
     return NOT_KNOWN;
   }
@@ -70,7 +70,7 @@ export class RelationSizes {
     this.#forks[place] = fork;
     this.#sizes[place] = size;
     this.#use(place);
-    this.#told(place);
+    this.#notified(place);
   }
 
   /** Forgets all forks of a database. */
@@ -84,7 +84,7 @@ export class RelationSizes {
   }
 
   /** Returns: the size in a place, of which the observer has been notified. */
-  #told(place: number): number {
+  #notified(place: number): number {
     const size = this.#sizes[place] as number;
     this.#observer?.setFork(
       this.#spcnodes[place] as number,

@@ -27,11 +27,11 @@ export interface RowSink extends PutSink {
     offset: number,
     size: number,
   ): void;
-  /** Whether the values of the current record are so many that `makeRoom` should be called before the next one. */
+  /** Whether the current record has put enough values that `makeRoom` should be called before the next one. */
   readonly isCrowded: boolean;
   /**
-   * Passes values of the current record on, which ends at `lsn`, so that it may put any number of them in bounded memory.
-   * With `next`, they may go to several layers.
+   * Passes values of the current record on, which ends at `lsn`, so that it may put any number of them in bounded
+   * memory. With `next`, they may go to several layers.
    *
    * Requires: with `next`, all values of the record so far have lower keys. Then a later one with a lower key may be
    * refused, as `too-large`.

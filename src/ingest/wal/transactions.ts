@@ -54,8 +54,8 @@ export function abortTransaction(state: IngestState, record: WalRecord): Asking<
 }
 
 /**
- * Puts the ends of transactions that have nothing but a time: no subtransactions, and nothing dropped. As each transaction
- * has one, the key of its page and the bytes of its value are used again: the sink copies both.
+ * Puts the ends of transactions that have nothing but a time: no subtransactions, and nothing dropped. Every
+ * transaction has an end, so the key of its page and the bytes of its value are reused: the sink copies both.
  */
 export class PlainEnds {
   readonly #values = {

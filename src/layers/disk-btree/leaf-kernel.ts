@@ -49,9 +49,9 @@ const RUN_VALUES_AT = KEYS_AT + RUN_ENTRIES * DELTA_KEY_SIZE + VECTOR_SIZE;
 const SIZE = RUN_VALUES_AT + RUN_ENTRIES * Float64Array.BYTES_PER_ELEMENT;
 
 /**
- * `addRun(entry, end, keySize, prefixLength, suffix, value)`: the numbers of the first entry of the run and of the one after
- * the last; then the addresses of the suffix and the value of the first one. Returns: the first entry that was not
- * added, because its key lacks the prefix, or is not above the one before.
+ * `addRun(entry, end, keySize, prefixLength, suffix, value)`: the numbers of the first entry of the run and of the one
+ * after the last; then the addresses of the suffix and the value of the first one. Returns: the first entry that was
+ * not added, because its key lacks the prefix, or is not above the one before.
  */
 function addRun(): WasmFunction {
   const [entry, end, keySize, prefixLength, suffix, value] = [0, 1, 2, 3, 4, 5] as const;
@@ -108,7 +108,7 @@ function addRun(): WasmFunction {
 /** One array, as the module is compiled once for it. */
 const FUNCTIONS: readonly WasmFunction[] = [addRun()];
 
-/** Where entries are added, and by what. */
+/** The leaf to which entries are added. */
 export interface LeafPlace {
   readonly keySize: number;
   readonly prefixLength: number;

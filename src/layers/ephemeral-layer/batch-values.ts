@@ -52,5 +52,5 @@ export function viewsOf(keys: Uint8Array, lsns: BigUint64Array): BatchViews {
   return { of: keys, ofLsns: lsns, keys: new ViewedBytes(keys).view, lsnHalves: halvesOf(lsns) };
 }
 
-/** Those of no batch. */
+/** The views before the first batch. */
 export const NO_VIEWS = viewsOf(new Uint8Array(0), new BigUint64Array(0));

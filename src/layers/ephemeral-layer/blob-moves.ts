@@ -37,7 +37,7 @@ import {
   words,
 } from '../../wasm-code.ts';
 
-/** Number of moves of a window, and its bytes; a value that is longer is not moved. */
+/** Maximum number of moves of a window, and its size in bytes; a longer value is not moved. */
 const MAXIMUM_MOVES = 32 * 1024;
 export const WINDOW_SIZE = 1024 * 1024;
 
@@ -138,8 +138,8 @@ export class Moves {
   }
 
   /**
-   * Adds a value of the window that starts at `start`, and the offset of its blob. Requires: both are within their parts
-   * of the memory, and it is not full.
+   * Adds a value of the window that starts at `start`, and the offset of its blob. Requires: both are within their
+   * parts of the memory, and it is not full.
    */
   add(start: number, length: number, blob: number): void {
     const words = this.#words;
@@ -171,12 +171,12 @@ export class Moves {
 
 type MoveWords = readonly [from: number, to: number, length: number];
 
-/** Memory for the blobs of a group, and for two windows that are read by turns. */
+/** Memory for the blobs of a group, and for two windows that are read alternately. */
 export class BlobMemory {
   readonly moves: readonly [Moves, Moves];
   readonly blobs: Uint8Array;
 
-  /** `size`: the most bytes of blobs. */
+  /** `size`: maximum number of bytes of blobs. */
   constructor(size: number) {
     const memory = ChecksummedBytes.allocate(BLOBS_AT + size, FUNCTIONS);
     this.moves = [new Moves(memory, 0), new Moves(memory, AREA_SIZE)];

@@ -64,7 +64,7 @@ export interface EphemeralOptions {
   readonly bufferSize?: number | undefined;
   /** I/O mode of the scratch file and the delta layer; see `WriteOptions`. */
   readonly ioMode?: IoMode | undefined;
-  /** Writes the delta layer if it runs. Requires: no descriptors of the caller's own. @internal */
+  /** Writes the delta layer if it runs. Requires: `openFiles` is not given. @internal */
   readonly thread?: WriteOutThread | undefined;
 }
 
@@ -116,7 +116,7 @@ export class EphemeralLayer {
   /** Views of the arrays that the last batch came in: the next one often comes in them, too. */
   #views = NO_VIEWS;
   #state: State = { kind: 'open' };
-  /** What is known to be on disk of each layer that was, or is being, written out. */
+  /** The known outcome, by path, of each layer that was or is being written out. */
   readonly #outcomes = new Map<string, Outcome>();
   readonly #limits: PutLimits;
   /** The last put that waits for a buffer; later ones wait for it, so that the index stays in order. */
@@ -295,9 +295,9 @@ export class EphemeralLayer {
   }
 
   /**
-   * Writes all values as an L0 delta layer: all keys, LSNs from the start LSN to the end LSN. The layer must be frozen. A
-   * signal ends the waits. Calls for one directory and generation take turns: after one has written the layer, the next
-   * one throws `exists`, with the outcome of the first.
+   * Writes all values as an L0 delta layer: all keys, LSNs from the start LSN to the end LSN. The layer must be frozen.
+   * A signal ends the waits. Calls for one directory and generation take turns: after one has written the layer, the
+   * next one throws `exists`, with the outcome of the first.
    *
    * @returns Where the layer is, and how large.
    * @throws `empty`, `exists`, `closed`, and as `DeltaLayerWriter.finish`; `error.outcome` tells what is on disk.
@@ -317,9 +317,9 @@ export class EphemeralLayer {
           this.#outcomes.set(name, 'durable');
           return finished;
         } catch (error) {
-          const told = withOutcome(error, outcomeBefore);
-          this.#outcomes.set(name, (isStorageError(told) && told.outcome) || 'in-doubt');
-          throw told;
+          const reported = withOutcome(error, outcomeBefore);
+          this.#outcomes.set(name, (isStorageError(reported) && reported.outcome) || 'in-doubt');
+          throw reported;
         }
       });
     } catch (error) {

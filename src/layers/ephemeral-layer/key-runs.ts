@@ -1,9 +1,10 @@
 /**
- * The order of rows of which many have the same key, as the records of a page have: the rows of a key are a run, and
- * only the different keys are sorted. Two passes over the rows, one after the other in memory, say where each one goes.
+ * Orders rows of which many have the same key, such as the records of a page: the rows of a key are a run, and only the
+ * distinct keys are sorted. Two sequential passes over the rows compute the place of each one.
  *
- * Requires, and else there are no runs: rows in the order of their LSNs, so that those of a key need not be sorted, and
- * of their values; few keys, so that what is known of them stays in the caches; less than 4 GiB of blobs; WebAssembly.
+ * There are runs only if the rows are in the order of their LSNs, so that those of a key need not be sorted, and of
+ * their values; if there are few keys, so that their records stay in the caches; and with WebAssembly and less than 4
+ * GiB of blobs.
  */
 import { blobHeaderSize } from '../../blob-writer/blob-format.ts';
 import { sharedBytes } from '../../byte-words.ts';
@@ -28,7 +29,7 @@ import {
 } from './key-runs-code.ts';
 import { LENGTH_MASK, ROW_SIZE, type Rows, SEGMENT_ROWS } from './rows.ts';
 
-/** Keys that there may be at any rate, and rows for each one beyond them. */
+/** Number of keys that are always allowed, and rows required for each further one. */
 const FREE_KEYS = 1024;
 const ROWS_PER_KEY = 8;
 /** With more, the memory would exceed what a module can have. */
@@ -46,11 +47,11 @@ export class KeyRuns {
   /** Number of entries. */
   readonly count: number;
   readonly #passes: RowPasses;
-  /** Of the next range: its first entry, and the offset of the blob of that. */
+  /** First entry of the next range, and the offset of its blob. */
   #next = 0;
   #offset = 0;
 
-  /** Returns: undefined if the rows are not made for it. */
+  /** Returns: undefined if the rows do not meet the conditions. */
   static of(rows: Rows): KeyRuns | undefined {
     if (!rows.areLsnsInOrder || !rows.isInFileOrder || rows.count > MAXIMUM_ROWS) return undefined;
     const passes = RowPasses.create(rows);
@@ -63,12 +64,15 @@ export class KeyRuns {
     this.#passes = passes;
   }
 
-  /** For each row the offset of its blob after the first one of the layer; more than any offset for one that is replaced. */
+  /**
+   * For each row the offset of its blob after the first one of the layer; more than any offset for one that is
+   * replaced.
+   */
   get targets(): Uint32Array {
     return this.#passes.targets;
   }
 
-  /** The blobs of the entries after the last range, as many as have `size` bytes, but at least one; undefined at the end. */
+  /** The blobs after the last range, up to `size` bytes, but at least one blob; undefined at the end. */
   nextRange(size: number): BlobRange | undefined {
     if (this.#next === this.count) return undefined;
     const from = this.#offset;
@@ -85,7 +89,7 @@ export class KeyRuns {
     return { from, end };
   }
 
-  /** The entries of a range in batches, whose arrays are used again. Requires: those of earlier ranges were taken. */
+  /** The entries of a range in batches, whose arrays are reused. Requires: the entries of earlier ranges were taken. */
   *batches(range: BlobRange, values: Uint8Array): Generator<EntryKeyBatch> {
     const arrays = this.#passes.taken;
     for (;;) {
@@ -152,7 +156,9 @@ class RowPasses {
     return true;
   }
 
-  /** Sorts the keys, and counts the rows and bytes before each one. Returns: the number of rows that are not replaced. */
+  /**
+   * Sorts the keys, and counts the rows and bytes before each one. Returns: the number of rows that are not replaced.
+   */
   orderKeys(): number {
     const { view } = this.#memory;
     const compare = (left: number, right: number): number => {
@@ -257,7 +263,7 @@ function placesFor(rowCount: number): Places {
   };
 }
 
-/** The most keys that some rows may have. */
+/** Maximum number of keys for this number of rows. */
 function maximumKeys(rowCount: number): number {
   return FREE_KEYS + Math.floor(rowCount / ROWS_PER_KEY);
 }

@@ -6,8 +6,8 @@
  * Rows are read one after the other only. In another order each of them would miss the caches; so the words
  * of one column are first copied side by side, where many of them share a line and a page.
  *
- * A database has few relations, so their part of the key is sorted by in one pass: by its rank among the
- * different ones. If there are too many, their bytes are sorted like the others.
+ * A database has few relations, so one pass sorts by their part of the key: by its rank among the distinct ones. If
+ * there are too many, their bytes are sorted like the others.
  */
 import { copyWords } from '../../byte-words.ts';
 import { KEY_SIZE } from '../key.ts';

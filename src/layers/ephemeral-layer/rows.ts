@@ -62,8 +62,8 @@ export interface SharedRows {
 }
 
 /**
- * Shared memory for the rows of several layers, one after the other. It is used again, since the collectors of two
- * threads would have to find that a segment is free, and hardly notice memory outside of their heaps.
+ * Shared memory for the rows of several layers, one after the other. It is reused, because the garbage collectors of
+ * two threads would have to find that a segment is free, and they hardly notice memory outside their heaps.
  */
 export class RowMemory {
   readonly #free: SharedArrayBuffer[] = [];
@@ -79,7 +79,7 @@ export class RowMemory {
 }
 
 export class Rows {
-  /** Undefined: the rows are for this thread alone. */
+  /** Undefined if only this thread uses the rows. */
   readonly #memory: RowMemory | undefined;
   readonly #segments: DataView<ArrayBufferLike>[] = [];
   #count = 0;
@@ -95,7 +95,7 @@ export class Rows {
     this.#memory = memory;
   }
 
-  /** Rows of another thread, which does not add any more. */
+  /** Rows of another thread, which no longer adds any. */
   static ofShared(shared: SharedRows): Rows {
     const rows = new Rows();
     for (const segment of shared.segments) rows.#segments.push(new DataView(segment));
@@ -119,7 +119,7 @@ export class Rows {
     };
   }
 
-  /** Ends the use of shared memory: there are no rows any more. Requires: no other thread reads them. Idempotent. */
+  /** Releases shared memory, and with it all rows. Requires: no other thread reads them. Idempotent. */
   release(): void {
     if (this.#memory === undefined) return;
     this.#memory.release(this.#sharedSegments());

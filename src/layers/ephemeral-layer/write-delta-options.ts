@@ -10,7 +10,7 @@ export interface WriteDeltaOptions {
   readonly generation?: string | undefined;
   /** Ends the call with `aborted`. */
   readonly signal?: AbortSignal | undefined;
-  /** Keys in the name of the layer, which has no others. Default: all keys, which makes it an L0. @internal */
+  /** Key range in the name of the layer; all its keys are in it. Default: all keys, which makes it an L0. @internal */
   readonly keyRange?: KeyRange | undefined;
 }
 

@@ -1,6 +1,6 @@
 /**
- * What a write-out reads, and memory for it that is used again: every byte is filled before it is read, so that stale
- * memory cannot show.
+ * The input of a write-out, and its memory, which is reused: every byte is filled before it is read, so that stale
+ * content cannot show.
  */
 import type { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
 import type { Rows } from './rows.ts';
@@ -13,7 +13,7 @@ export interface WriteOutSizes {
   readonly piece: number;
   /** Bytes of one read while gathering. */
   readonly window: number;
-  /** Number of rows from which it pays to look for keys that many of them have. */
+  /** Number of rows from which it pays to look for runs of rows with one key. */
   readonly runs: number;
 }
 
@@ -40,12 +40,12 @@ export class PieceBuffer {
 
 const LARGE_STEP = 16 * 1024 * 1024;
 
-/** Memory of the file or group that was written last, until it is used again, or the collector frees it. */
+/** Memory of the file or group that was written last, until it is reused or garbage-collected. */
 let spare: WeakRef<Uint8Array> | undefined;
 
 /**
- * Memory for a whole file or a group. Without the use of what is spare, that of one after the other would pile up outside
- * of the heap, which the collector hardly notices.
+ * Memory for a whole file or a group. It reuses the spare memory, because unreferenced arrays would pile up outside the
+ * heap, where the garbage collector hardly notices them.
  */
 export function takeLarge(length: number): Uint8Array {
   const found = spare?.deref();

@@ -2,9 +2,8 @@
  * A thread that writes frozen layers out while the caller's thread fills the next one: its messages, its program, and
  * its handle on the caller's thread.
  *
- * Both threads see the rows in shared memory. The values are in the scratch file,
- * which the other thread opens for itself. The layer stays readable on the caller's thread. The code that writes a layer
- * is the same on both.
+ * Both threads see the rows in shared memory. The values are in the scratch file, which the other thread opens for
+ * itself. The layer stays readable on the caller's thread. The code that writes a layer is the same on both.
  */
 import type { MessagePort, Worker } from 'node:worker_threads';
 import { isStorageError, type PlainStorageError, StorageError } from '../../errors.ts';
@@ -74,12 +73,12 @@ export class WriteOutThread {
   /** Of the layer that is being written. */
   #settle: ((reply: WriteOutReply) => void) | undefined;
 
-  /** `program`: that of the thread; default: `write-out-thread.js` beside this module. It is started by `start`. */
+  /** `program`: default `write-out-thread.js` beside this module. `start` starts the thread. */
   constructor(program: URL = new URL(PROGRAM, HERE)) {
     this.#program = program;
   }
 
-  /** Starts the thread, unless it was started before. It runs once it is needed, or not at all. */
+  /** Starts the thread, unless it was started before. If it cannot start, `write` returns undefined. */
   start(): void {
     this.#starting ??= this.#started();
   }

@@ -38,7 +38,10 @@ const SIZES: WriteOutSizes = {
   runs: 4096,
 };
 
-/** While another layer fills: half of such a layer at a time is less memory, and the thread has time to read it twice. */
+/**
+ * Used while another layer fills: half of such a layer at a time takes less memory, and the thread has time to read
+ * twice.
+ */
 export const SIZES_ON_THREAD: WriteOutSizes = { ...SIZES, group: 128 * 1024 * 1024 };
 
 /** Rows per call of the delta writer: their keys and values fit into a fast cache. */
@@ -292,7 +295,7 @@ function endOfGroup({ rows, numbers, sizes }: SortedSource, first: number): numb
   return end;
 }
 
-/** As `gather`, if rows are in the order of their values: all rows are gone through, and those of the group copied. */
+/** As `gather`, for rows in the order of their values: goes through all rows, and copies those of the group. */
 async function gatherInFileOrder(
   source: SortedSource,
   { targets, window }: GatheringMemory,
@@ -324,7 +327,7 @@ async function gatherInFileOrder(
   return { numbers, values: values.bytes, base: 0, starts, isScattered: true };
 }
 
-/** The largest start of a value is below it, since a group that is larger has a single value. */
+/** Above every start of a value, since a larger group has a single value. */
 const NOT_IN_GROUP = 0xffff_ffff;
 
 /** Rows from `first` up to `next`, and where their values of the group lie, which fit into one window. */

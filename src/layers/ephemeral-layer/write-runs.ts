@@ -1,8 +1,8 @@
 /**
- * Writes rows of which many have the same key as a delta layer: the file is read window by window, and each value is
- * copied to where its blob is, after its header. So blobs follow each other, and many are put by one copy.
+ * Writes a delta layer from rows of which many have the same key. The file is read window by window, and each value is
+ * copied to the place of its blob, after the header. So blobs follow each other, and many are put by one copy.
  *
- * If the values are more than a group, the file is read once for each group, and only what the group needs.
+ * If the values exceed a group, the file is read once for each group, and only the parts that the group needs.
  */
 import { writePlainHeader } from '../../blob-writer/blob-format.ts';
 import { throwIfAborted } from '../../errors.ts';
@@ -47,10 +47,10 @@ export async function writeRuns(
 /** Groups have nearly the same size. */
 const SIZE_STEP = 16 * 1024 * 1024;
 
-/** Memory of the group that was written last, until a write-out takes it, or the collector frees it. */
+/** Memory of the group that was written last, until a write-out takes it or it is garbage-collected. */
 let spare: WeakRef<BlobMemory> | undefined;
 
-/** Returns: memory that no other write-out has, until it is made the spare one. */
+/** Returns: memory that no other write-out uses, until it becomes the spare one. */
 function takeMemory(size: number): BlobMemory {
   const found = spare?.deref();
   spare = undefined;

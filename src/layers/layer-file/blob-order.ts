@@ -14,8 +14,8 @@ import { type BlobEnd, endOfBlobAt, type NextOffsets } from './next-offsets.ts';
 const MAXIMUM_RETURNS = 64;
 
 /**
- * To doubt the length of a larger blob means to read bytes again. All of these together may be as many as the
- * values have; after that, lengths are trusted.
+ * Checking the length of a larger blob means reading bytes again. In total, at most as many bytes as the values have
+ * are read again; after that, lengths are trusted.
  */
 const FREELY_DOUBTED_LENGTH = 1024 * 1024;
 
@@ -32,7 +32,7 @@ export class BlobOrder {
   /** Offset of the last valid blob if its end is in doubt; otherwise infinite. */
   #doubtedStart = Number.POSITIVE_INFINITY;
   #previousStart = 0;
-  /** Highest offset that was loaded, and how often a load was of a lower one. */
+  /** The highest loaded offset, and the number of later loads at lower offsets. */
   #highestLoad = 0;
   #returns = 0;
   /** Bytes that are read again because the length of a blob was doubted. */
@@ -78,7 +78,7 @@ export class BlobOrder {
 
   /**
    * For a blob that overlaps the next one: throws `corrupt`, unless the next one is damaged, because it
-   * is no blob, or does not end where the one after it starts. A blob that overlaps both is damaged itself.
+   * is not a blob, or does not end where the one after it starts. A blob that overlaps both is damaged itself.
    */
   checkEnd(
     offset: number,

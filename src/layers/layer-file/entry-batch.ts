@@ -221,7 +221,7 @@ export class EntryBatch {
     for (let index = 0; index < this.count; index += 1) yield this.entry(index);
   }
 
-  /** Elements from `count` on are those of earlier batches. Once it is compiled, this is one comparison and one read. */
+  /** Elements from `count` on are from earlier batches. Once compiled, this is one comparison and one read. */
   #checkIndex(index: number): void {
     const isValid =
       typeof index === 'number' && index < this.count && this.offsets[index] !== undefined;

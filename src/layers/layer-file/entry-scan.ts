@@ -265,7 +265,7 @@ function setOffsets<L>(slice: LeafSlice, { scan: { layout }, offsets }: ScanStat
   const { node, from, to } = slice;
   layout.copyOffsets(node, from, to, offsets);
   const isLast = to === node.entryCount;
-  // 0 leaves the last entry to be looked at more closely.
+  // With 0, the last entry is checked by itself.
   offsets[to] = isLast ? (nextLeafOffset(slice, layout) ?? 0) : layout.offset(node, to);
 }
 
@@ -292,7 +292,7 @@ function addPlainRow<L>(node: IndexNode, from: number, to: number, state: ScanSt
       count === 1
         ? order.previousEnd
         : (offsets[last - 1] as number) + (batch.storedLengths[before] as number);
-    // What the next leaf says of it is worth a closer look.
+    // The next leaf may contradict it, so it is checked by itself.
     if ((offsets[last] as number) > end) {
       if (count === 1) return 0;
       count -= 1;

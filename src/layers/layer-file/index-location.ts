@@ -134,7 +134,9 @@ export async function isIndexStart(
   return leaf !== undefined && offsetAt(leaf, 0, kind) === FIRST_OFFSET;
 }
 
-/** Whether the index would end at the end of the file. A file that ends within a block was cut, and confirms nothing. */
+/**
+ * Whether the index would end at the end of the file. A file that ends within a block was cut, and confirms nothing.
+ */
 export function endsWithFile(
   source: ByteSource,
   { startBlock, rootBlock }: IndexLocation,
@@ -160,7 +162,7 @@ export async function findIndex(
   let found: { kind: LayerKind; startBlock: number } | undefined;
   let valuesEnd = FIRST_OFFSET + 1;
   let hasFirstLeaf = false;
-  /** Blocks that are no nodes, before the last node. */
+  /** Blocks before the last node that are not nodes. */
   let gap = 0;
   const starts = new ProvenStarts();
   const sweep = { from: 1, to, direction: 'backwards', signal } as const;

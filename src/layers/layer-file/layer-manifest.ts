@@ -120,6 +120,6 @@ async function digestOf(
     return { sha256: hash.digest('hex'), length: source.size };
   }
   const [expected, found] = [checksums, actual].map((sum) => formatChecksum(sum[block] ?? 0));
-  const what = `block ${block} is not what was written: CRC-32C`;
+  const what = `block ${block} differs from what was written: CRC-32C`;
   throw corrupt(what, block * BLOCK_SIZE, `${expected}`, `${found}`);
 }

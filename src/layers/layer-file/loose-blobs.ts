@@ -107,7 +107,7 @@ function zerosAt({ path }: ByteSource, offset: number): DamagedBlob {
   const error = new StorageError('corrupt', {
     ...{ what: 'values', path, offset },
     expected: 'a blob',
-    actual: 'zeros to the end of the block, and other bytes after it',
+    actual: 'zeros up to the end of the block, and other bytes after it',
   });
   return { kind: 'damaged-blob', offset, error };
 }

@@ -1,4 +1,4 @@
-/** Reads what is left of a damaged layer that may not open. */
+/** Reads a damaged layer, even one that does not open. */
 import { basename } from 'node:path';
 
 import type { ByteSource } from '../../blob-writer/byte-source.ts';
@@ -255,7 +255,7 @@ function describeBlock(
 
 type Close = () => Promise<void>;
 
-/** What was found when a file was opened. */
+/** What `open` has found in a file. */
 export type Salvageable = Pick<
   SalvageReader,
   'claimedSummary' | 'summary' | 'summaryError' | 'placeError' | 'indexError'

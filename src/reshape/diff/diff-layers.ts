@@ -179,19 +179,19 @@ class Comparison {
     const { head } = own;
     if (head === undefined) return;
     if (own.hasTies) return this.#onlyOnce(side);
-    const told = this.#tellOnly(side, head, other);
-    if (told !== undefined) return told.then(() => own.advance(1));
+    const reporting = this.#reportOnly(side, head, other);
+    if (reporting !== undefined) return reporting.then(() => own.advance(1));
     return own.advance(1);
   }
 
   /** An entry that is in several layers counts once. */
   #onlyOnce(side: DiffSideName): void | Promise<void> {
     const [own, other] = side === 'a' ? [this.#a, this.#b] : [this.#b, this.#a];
-    const told = own.head === undefined ? undefined : this.#tellOnly(side, own.head, other);
-    return told === undefined ? own.passTies() : told.then(() => own.passTies());
+    const reporting = own.head === undefined ? undefined : this.#reportOnly(side, own.head, other);
+    return reporting === undefined ? own.passTies() : reporting.then(() => own.passTies());
   }
 
-  #tellOnly(side: DiffSideName, entry: DiffInput, other: DiffSide): void | Promise<void> {
+  #reportOnly(side: DiffSideName, entry: DiffInput, other: DiffSide): void | Promise<void> {
     if (other.mayHaveLost(entry)) {
       this.#counts.unreadable += 1;
       return;
@@ -216,8 +216,8 @@ class Comparison {
     this.#singles = Math.max(0, this.#singles - 1);
     const isSame = sameContent(left, right);
     if (typeof isSame !== 'boolean') return this.#large(left, right, isSame);
-    const told = this.#tellBoth(left, right, isSame);
-    if (told !== undefined) return told.then(() => this.#advance(1));
+    const reporting = this.#reportBoth(left, right, isSame);
+    if (reporting !== undefined) return reporting.then(() => this.#advance(1));
     return this.#advance(1);
   }
 
@@ -233,11 +233,11 @@ class Comparison {
   }
 
   async #large(left: DiffInput, right: DiffInput, isSame: Promise<boolean>): Promise<void> {
-    await this.#tellLarge(left, right, isSame);
+    await this.#reportLarge(left, right, isSame);
     await this.#advance(1);
   }
 
-  async #tellLarge(left: DiffInput, right: DiffInput, same: Promise<boolean>): Promise<void> {
+  async #reportLarge(left: DiffInput, right: DiffInput, same: Promise<boolean>): Promise<void> {
     let isSame: boolean;
     try {
       isSame = await same;
@@ -248,33 +248,33 @@ class Comparison {
       this.#counts.unreadable += 1;
       return;
     }
-    await this.#tellBoth(left, right, isSame);
+    await this.#reportBoth(left, right, isSame);
   }
 
   /** Compares one entry of each side if several layers have the same key and LSN; `DiffSide.chosen` picks it. */
   #chosen(): void | Promise<void> {
     const [left, right] = [this.#a.chosen(), this.#b.chosen()];
     if (isPromise(left) || isPromise(right)) {
-      return Promise.all([left, right]).then(([one, other]) => this.#tellChosen(one, other));
+      return Promise.all([left, right]).then(([one, other]) => this.#reportChosen(one, other));
     }
-    return this.#tellChosen(left, right);
+    return this.#reportChosen(left, right);
   }
 
-  #tellChosen(left: DiffInput | undefined, right: DiffInput | undefined): void | Promise<void> {
+  #reportChosen(left: DiffInput | undefined, right: DiffInput | undefined): void | Promise<void> {
     assert(left !== undefined && right !== undefined, 'both sides have an entry');
     const isSame = sameContent(left, right);
-    const told =
+    const reporting =
       typeof isSame === 'boolean'
-        ? this.#tellBoth(left, right, isSame)
-        : this.#tellLarge(left, right, isSame);
-    return told === undefined ? this.#passBoth() : told.then(() => this.#passBoth());
+        ? this.#reportBoth(left, right, isSame)
+        : this.#reportLarge(left, right, isSame);
+    return reporting === undefined ? this.#passBoth() : reporting.then(() => this.#passBoth());
   }
 
   #passBoth(): void | Promise<void> {
     return both(this.#a.passTies(), this.#b.passTies());
   }
 
-  #tellBoth(left: DiffInput, right: DiffInput, isSame: boolean): void | Promise<void> {
+  #reportBoth(left: DiffInput, right: DiffInput, isSame: boolean): void | Promise<void> {
     const counts = this.#counts;
     const { onDifference } = this.#options;
     if (isSame && left.willInit === right.willInit) {

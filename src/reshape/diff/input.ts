@@ -187,8 +187,8 @@ export class DiffInput {
       if (next.done) return this.#end(isGap);
       const item = next.value;
       this.#isGapBefore = isGap;
-      if (item.kind === 'batch') return this.#standAtBatch(item.batch);
-      if (item.kind === 'large-entry') return this.#standAtLarge(item);
+      if (item.kind === 'batch') return this.#moveToBatch(item.batch);
+      if (item.kind === 'large-entry') return this.#moveToLarge(item);
       isGap = true;
       if (item.kind === 'damaged-block' || item.kind === 'damaged-summary') {
         this.#hasLostLeaves = true;
@@ -232,7 +232,7 @@ export class DiffInput {
     this.large = undefined;
   }
 
-  #standAtBatch(batch: EntryBatch): void {
+  #moveToBatch(batch: EntryBatch): void {
     if (this.#bytes?.keys.buffer !== batch.keys.buffer) {
       this.#bytes = {
         keys: bufferOf(batch.keys),
@@ -254,7 +254,7 @@ export class DiffInput {
     this.#stand(batch.count);
   }
 
-  #standAtLarge(entry: LargeEntry): void {
+  #moveToLarge(entry: LargeEntry): void {
     this.#keys = new ViewedBytes(entry.key).view;
     this.#lsns = halvesOf(BigUint64Array.of(entry.lsn));
     this.batch = undefined;

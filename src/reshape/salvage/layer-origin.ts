@@ -52,7 +52,7 @@ export async function originOf(
   const isMeant = reader.summaryError === undefined || (await isSummaryLike(reader));
   const ranges: ReadRanges[] = [];
   if (named !== undefined) ranges.push(rangesOfName(named));
-  if (isMeant && tellsRanges(reader)) ranges.push(rangesOf(summary));
+  if (isMeant && hasRanges(reader)) ranges.push(rangesOf(summary));
   if (ranges.length < 2 || !sameRanges(ranges[0], ranges[1])) ranges.push(EVERYTHING);
   // Of an image layer nothing has compared the two keys.
   const valid = ranges.filter(({ keyRange }) => compareKeys(keyRange.start, keyRange.end) < 0);
@@ -79,7 +79,7 @@ export function isEverything(ranges: ReadRanges): boolean {
 }
 
 /** False where ranges are presumed because those of the summary are not ranges. */
-function tellsRanges({ summary, summaryError }: SalvageReader): boolean {
+function hasRanges({ summary, summaryError }: SalvageReader): boolean {
   if (summaryError === undefined) return true;
   if (summary.kind === 'delta') return summary.lsnRange.end < ALL_LSNS.end;
   return (

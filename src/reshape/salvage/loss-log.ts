@@ -166,7 +166,7 @@ export class LossLog {
 
   #unclaimed(): StorageError {
     return new StorageError('corrupt', {
-      what: 'no entry of the index leads to these values',
+      what: 'values that no index entry refers to',
       path: this.#path,
       offset: this.#end,
     });

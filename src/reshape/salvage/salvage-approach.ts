@@ -50,7 +50,7 @@ export async function chooseApproach(
     }
     if (byRoot.index === 'valid') return best;
     const rootError = new StorageError('corrupt', {
-      what: 'index does not lead to all of its leaves',
+      what: 'root of the index does not lead to all leaves',
       path,
     });
     const byLeaves = await survey(surveying, { ranges, rootError });

@@ -106,8 +106,8 @@ function unfitness(
 }
 
 /**
- * Whether an image may be what zeros have left of another one: it is empty, and a zero follows, because the header of an
- * empty image is a zero; or it has the header of a long blob, and is short.
+ * Whether an image may be what zeros have left of another one: it is empty, and a zero follows, because the header of
+ * an empty image is a zero; or it has the header of a long blob, and is short.
  */
 function isDoubtful({ index, headerSize, compressed, batch }: EntryCursor): boolean {
   const length = batch.lengths[index] as number;
@@ -146,7 +146,7 @@ class DoubtfulImage {
     if (next !== undefined && next > end) {
       const error = untracedError('corrupt', {
         ...{ what: 'image', path: this.#path, offset },
-        expected: 'a blob as far as the next one',
+        expected: 'a blob that ends where the next one starts',
         actual: `zeros, or a blob of ${blob.length} bytes`,
       });
       this.#sink.log.entry(held, error);

@@ -65,7 +65,7 @@ export interface NewIndexPart {
  * const map = LayerMap.fromNames(index.fields.layers.keys());
  */
 export class IndexPart {
-  /** What the index says, whatever its version. */
+  /** The fields of the index; the same for all versions. */
   readonly fields: IndexPartFields;
   /** The copy of `diskConsistentLsn` outside the metadata, which is ignored. */
   readonly storedDiskConsistentLsn: Lsn;
@@ -167,7 +167,7 @@ export class IndexPart {
   }
 }
 
-/** Throws `invalid-input` unless the value is an index, of whatever copy of this package. */
+/** Throws `invalid-input` unless the value is an index, of any copy of this package. */
 export function checkIndexPartArgument(what: string, value: unknown): void {
   checkObject(what, value);
   const isIndex = 'fields' in value && 'toJson' in value && 'format' in value;

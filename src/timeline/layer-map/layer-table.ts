@@ -24,7 +24,7 @@ export const MAXIMUM_LAYERS = 1 << 21;
 /** The kind of a layer in a map. */
 export type LayerLevel = 'L0' | 'L1' | 'image';
 
-/** The levels by the numbers that stand for them in the table. */
+/** The levels by their numbers in the table. */
 const LEVELS: readonly LayerLevel[] = ['L1', 'L0', 'image'];
 
 const IMAGE = 2;
@@ -93,7 +93,7 @@ class TableBuilder {
     if (takeParsedName(parseLayerName(name), this.#digits)) return;
     throw new StorageError('out-of-range', {
       what: 'LSN of an image layer',
-      expected: 'one below the highest',
+      expected: 'an LSN below the highest',
       actual: name,
     });
   }

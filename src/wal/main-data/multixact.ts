@@ -18,7 +18,7 @@ export interface MultixactCreation {
   readonly multixactId: number;
   /** Place of its first member. */
   readonly offset: number;
-  /** The transactions that it stands for. */
+  /** Its member transactions. */
   readonly members: readonly MultixactMember[];
 }
 

@@ -304,7 +304,7 @@ describe('wrong usage', () => {
     const { status, stderr } = await runCli(['wal', '-', '-']);
     expect([status, stderr]).toEqual([
       2,
-      'error[usage]: standard input is named twice: it is read once\n',
+      'error[usage]: standard input is named twice, but can be read only once\n',
     ]);
   });
 

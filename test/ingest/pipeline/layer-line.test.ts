@@ -280,7 +280,7 @@ describe('a line of layers', () => {
         encodeValue({ type: 'image', bytes: new Uint8Array(8192) }),
       );
     }
-    puts.takeBack();
+    puts.rollBack();
     putRecord(puts, 3, [{ block: 2, willInit: false, length: 1 }]);
     await puts.freeze({ lastLsn: lsnOf(3), previousLsn: lsnOf(1) });
     await line.drained();
@@ -368,7 +368,7 @@ describe('a line of layers', () => {
         putRecord(puts, 1, small);
         puts.begin(() => BORDER);
         await putLarge(puts, 2, { isSplit });
-        puts.takeBack();
+        puts.rollBack();
         await line.drained();
         await line.close();
         expect(passedOn.map(({ border }) => border)).toEqual([BORDER]);

@@ -1,4 +1,7 @@
-/** Runs of plain records in WebAssembly, against the JavaScript that they stand for: the same is put, and the same refused. */
+/**
+ * Runs of plain records in WebAssembly, against the JavaScript that they stand for: the same is put, and the same
+ * refused.
+ */
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { LayerLine } from '../../../src/ingest/pipeline/layer-line.ts';
@@ -107,7 +110,7 @@ async function ingest(wal: Wal): Promise<Ingested> {
       }
     }
   } catch (thrown) {
-    puts.takeBack();
+    puts.rollBack();
     error = String(thrown);
   }
   await puts.flush();

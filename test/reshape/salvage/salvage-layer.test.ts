@@ -76,7 +76,9 @@ describe('what is lost', () => {
     const { made } = await salvaged(bytes, `/in/${written.finished.name}`);
     expect(made).toMatchObject({ recovered: 36, lostCount: 1 });
     expect(made.lost[0]).toMatchObject({ offset: offsetOf(5), length: 4 * 1004, count: 4 });
-    expect(made.lost[0]?.error.message).toContain('expected a blob as far as the next one');
+    expect(made.lost[0]?.error.message).toContain(
+      'expected a blob that ends where the next one starts',
+    );
   });
 
   test('what is lost is an image of zeros before damage, but not an empty image before zeros', async () => {
