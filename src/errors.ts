@@ -312,6 +312,12 @@ export function corrupt(
   return new StorageError('corrupt', { what, offset, expected, actual });
 }
 
+/** The error for bytes that end before what they must have. */
+export function truncated(what: string, offset: number, missing: number): StorageError {
+  const expected = missing === 1 ? '1 more byte' : `${missing} more bytes`;
+  return new StorageError('truncated', { what, offset, expected, actual: '0' });
+}
+
 /** What exceeds a limit, and where. */
 export interface Excess {
   readonly maximum: number;

@@ -1,6 +1,6 @@
 /** Reads a small object whole. */
 import { checkCount, checkObject } from '../check-options.ts';
-import { StorageError } from '../errors.ts';
+import { tooLarge } from '../errors.ts';
 import { checkedStore } from './foreign-store.ts';
 import {
   endsEarly,
@@ -42,12 +42,7 @@ export async function readWhole(
   const { info, bytes } = start;
   const path = pathOfObject(checked, key);
   if (info.size > maximumLength) {
-    throw new StorageError('too-large', {
-      what: 'object',
-      path,
-      expected: `at most ${maximumLength} bytes`,
-      actual: `${info.size}`,
-    });
+    throw tooLarge('object', { maximum: maximumLength, actual: info.size, path });
   }
   if (bytes.length === info.size) return start;
   if (bytes.length < firstLength) throw endsEarly(path, bytes.length, info.size);

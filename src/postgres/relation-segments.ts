@@ -10,7 +10,7 @@
  *
  * Source: Postgres src/backend/storage/smgr/md.c.
  */
-import { StorageError } from '../errors.ts';
+import { StorageError, tooLarge } from '../errors.ts';
 import { MAXIMUM_BLOCK_NUMBER } from './key-mapping.ts';
 import type { LeftOutFile } from './left-out.ts';
 import type { Objections } from './objections.ts';
@@ -137,10 +137,7 @@ function notFull(segment: RelationSegment, next: RelationSegment, fullSize: numb
 function checkPageCount(segments: readonly RelationSegment[]): void {
   const pageCount = countPages(segments);
   if (pageCount <= MAXIMUM_BLOCK_NUMBER + 1) return;
-  throw new StorageError('too-large', {
-    what: 'relation',
-    path: segments[0]?.path,
-    expected: `at most ${MAXIMUM_BLOCK_NUMBER + 1} pages`,
-    actual: `${pageCount}`,
-  });
+  const maximum = MAXIMUM_BLOCK_NUMBER + 1;
+  const path = segments[0]?.path;
+  throw tooLarge('relation', { maximum, unit: 'pages', actual: pageCount, path });
 }

@@ -3,7 +3,7 @@
  * pageserver writes a u64.
  */
 import { checkBytes } from '../check-options.ts';
-import { StorageError } from '../errors.ts';
+import { corrupt, StorageError } from '../errors.ts';
 import { valueText } from '../printable.ts';
 
 export const RELATION_SIZE_LENGTH = 4;
@@ -48,5 +48,5 @@ export function decodeRelationSize(bytes: Uint8Array): number {
 }
 
 function corruptSize(expected: string, actual: string): StorageError {
-  return new StorageError('corrupt', { what: 'relation size', expected, actual });
+  return corrupt('relation size', undefined, expected, actual);
 }

@@ -9,7 +9,7 @@
  * A segment has at most 32 pages; its name is its number in 4 to 6 upper-case hex digits.
  * Source: Postgres src/backend/access/transam/slru.c, twophase.c.
  */
-import { isStorageError, StorageError } from '../errors.ts';
+import { isStorageError, StorageError, tooLarge } from '../errors.ts';
 import { pathIn } from '../virtual-file/absolute-path.ts';
 import type { DirectoryEntry, FileSystem } from '../virtual-file/file-system.ts';
 import { SLRU_SEGMENT_PAGES, type SlruName, type SlruSegmentId } from './key-mapping.ts';
@@ -128,8 +128,7 @@ function checkSegment(segment: RelationSegment, objections: Objections): 'full' 
   const { path, size, fileSize } = segment;
   const what = 'segment of transaction state';
   if (size > SLRU_SEGMENT_PAGES * PAGE_SIZE) {
-    const expected = `at most ${SLRU_SEGMENT_PAGES * PAGE_SIZE} bytes`;
-    throw new StorageError('too-large', { what, path, expected, actual: `${fileSize}` });
+    throw tooLarge(what, { maximum: SLRU_SEGMENT_PAGES * PAGE_SIZE, actual: fileSize, path });
   }
   if (size === fileSize) return 'full';
   const expected = `a multiple of ${PAGE_SIZE} bytes`;
@@ -140,10 +139,5 @@ function checkSegment(segment: RelationSegment, objections: Objections): 'full' 
 
 function checkTwophaseSize({ path, fileSize }: RelationSegment): void {
   if (fileSize <= MAXIMUM_TWOPHASE_SIZE) return;
-  throw new StorageError('too-large', {
-    what: 'two-phase file',
-    path,
-    expected: `at most ${MAXIMUM_TWOPHASE_SIZE} bytes`,
-    actual: `${fileSize}`,
-  });
+  throw tooLarge('two-phase file', { maximum: MAXIMUM_TWOPHASE_SIZE, actual: fileSize, path });
 }

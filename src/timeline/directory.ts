@@ -9,7 +9,7 @@
  * Lists are read first, then all sizes together, so that each layer is read only a few times, however many relations
  * there are. A missing list is distinguished from an empty one. Source: Neon pageserver/src/pgdatadir_mapping.rs.
  */
-import { corrupt, isStorageError, StorageError, throwIfAborted } from '../errors.ts';
+import { corrupt, isStorageError, StorageError, throwIfAborted, tooLarge } from '../errors.ts';
 import { formatKey, type Key, type KeyRange, keyFields, keyFromFields } from '../layers/key.ts';
 import { formatLsn, formatPgLsn, type Lsn } from '../layers/lsn.ts';
 import {
@@ -271,9 +271,6 @@ function countItems(lists: Lists<unknown>): number {
 
 function checkItemCount(count: number): void {
   if (count <= MAXIMUM_ITEMS) return;
-  throw new StorageError('too-large', {
-    what: 'directory of a timeline',
-    expected: `at most ${MAXIMUM_ITEMS} databases, relation forks and segments`,
-    actual: `${count}`,
-  });
+  const unit = 'databases, relation forks and segments';
+  throw tooLarge('directory of a timeline', { maximum: MAXIMUM_ITEMS, unit, actual: count });
 }

@@ -7,7 +7,7 @@
  */
 import { LosslessNumber, parse, stringify } from 'lossless-json';
 import { checkBytes } from '../check-options.ts';
-import { StorageError } from '../errors.ts';
+import { StorageError, tooLarge } from '../errors.ts';
 import { messageOf } from '../realms.ts';
 
 /** A parsed value. */
@@ -45,12 +45,8 @@ const MAXIMUM_DIGITS = 40;
 export function parseExactJson(content: Uint8Array | string, source: JsonSource): JsonValue {
   if (typeof content !== 'string') checkBytes(content, source.what);
   if (content.length > source.maximumSize) {
-    throw new StorageError('too-large', {
-      what: source.what,
-      path: source.path,
-      expected: `at most ${source.maximumSize} bytes`,
-      actual: String(content.length),
-    });
+    const { what, path, maximumSize: maximum } = source;
+    throw tooLarge(what, { maximum, actual: content.length, path });
   }
   const text = typeof content === 'string' ? content : decodeUtf8(content, source);
   const { names, hasLongNumbers } = scan(text, source);
@@ -58,7 +54,7 @@ export function parseExactJson(content: Uint8Array | string, source: JsonSource)
   if (fast !== undefined && countNames(fast) === names) return fast;
   const value = parseExactly(text, source);
   if (countNames(value) !== names)
-    throw corrupt(source, { expected: 'each name of an object once' });
+    throw invalidJson(source, { expected: 'each name of an object once' });
   return value;
 }
 
@@ -83,7 +79,7 @@ function decodeUtf8(content: Uint8Array, source: JsonSource): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content);
   } catch (cause) {
-    throw corrupt(source, { expected: 'UTF-8', cause });
+    throw invalidJson(source, { expected: 'UTF-8', cause });
   }
 }
 
@@ -103,7 +99,7 @@ function parseExactly(text: string, source: JsonSource): JsonValue {
   } catch (cause) {
     const message = messageOf(cause);
     const position = / at position (\d+)$/.exec(message);
-    throw corrupt(source, {
+    throw invalidJson(source, {
       expected: 'JSON, each name of an object once',
       actual: position === null ? message : message.slice(0, position.index),
       offset: position === null ? undefined : byteOffset(text, Number(position[1])),
@@ -147,7 +143,7 @@ function scan(
     else if (code === 0x7d || code === 0x5d) depth -= 1;
     if (depth > MAXIMUM_DEPTH) {
       const offset = byteOffset(text, at);
-      throw corrupt(source, { expected: `nesting of at most ${MAXIMUM_DEPTH}`, offset });
+      throw invalidJson(source, { expected: `nesting of at most ${MAXIMUM_DEPTH}`, offset });
     }
   }
   return { names, hasLongNumbers };
@@ -176,7 +172,7 @@ function byteOffset(text: string, position: number): number {
   return new TextEncoder().encode(text.slice(0, position)).length;
 }
 
-function corrupt(
+function invalidJson(
   { what, path }: JsonSource,
   details: {
     readonly expected: string;

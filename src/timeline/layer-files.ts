@@ -117,18 +117,18 @@ export class LayerFiles {
   #mismatch(reader: AnyLayerReader, name: string, place: LayerPlace): StorageError | undefined {
     const { path, size } = place;
     const { summary } = reader;
-    const corrupt = (what: string, expected: string, actual: string): StorageError =>
+    const differs = (what: string, expected: string, actual: string): StorageError =>
       new StorageError('corrupt', { what, path, expected, actual });
     const ofFile = nameOfSummary(summary);
     if (!sameLayer(parseLayerName(name), ofFile)) {
-      return corrupt('summary of the layer', name, formatLayerName(ofFile));
+      return differs('summary of the layer', name, formatLayerName(ofFile));
     }
     const { tenantId } = this.#options;
     if (tenantId !== undefined && summary.tenantId !== tenantId) {
-      return corrupt('tenant of the layer', tenantId, summary.tenantId);
+      return differs('tenant of the layer', tenantId, summary.tenantId);
     }
     if (size === undefined || BigInt(size) === BigInt(reader.size)) return undefined;
-    return corrupt('size of the layer', `${size} bytes, as the index says`, `${reader.size}`);
+    return differs('size of the layer', `${size} bytes, as the index says`, `${reader.size}`);
   }
 
   #release(opened: OpenedLayer): void {

@@ -1,5 +1,5 @@
 /** Lists the files directly below a prefix, up to a limit, because a listing may be endless. */
-import { StorageError } from '../errors.ts';
+import { tooLarge } from '../errors.ts';
 import {
   isCommonPrefix,
   type ObjectInfo,
@@ -26,12 +26,8 @@ export async function listFiles(
   for await (const item of store.list(prefix, { delimiter: '/', signal })) {
     if (isCommonPrefix(item)) continue;
     if (files.length === maximumFiles) {
-      throw new StorageError('too-large', {
-        what: 'listing of a timeline',
-        path: pathOfObject(store, prefix),
-        expected: `at most ${maximumFiles} files`,
-        actual: 'more',
-      });
+      const path = pathOfObject(store, prefix);
+      throw tooLarge('listing of a timeline', { maximum: maximumFiles, unit: 'files', path });
     }
     files.push(item);
   }

@@ -15,7 +15,7 @@
  *
  * Source: Neon pageserver/src/tenant/timeline.rs, get_vectored_reconstruct_data.
  */
-import { isStorageError, StorageError, throwIfAborted } from '../errors.ts';
+import { isStorageError, StorageError, throwIfAborted, tooLarge } from '../errors.ts';
 import { compareKeys, formatKey, type Key, type KeyRange, keyFromFields } from '../layers/key.ts';
 import type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
 import { locateValueError } from '../layers/layer-file/salvage.ts';
@@ -365,11 +365,7 @@ class WalkState {
   #countBytes(length: number): void {
     this.#byteCount += length;
     if (this.#byteCount <= this.#maximumBytes) return;
-    throw new StorageError('too-large', {
-      what: 'values of a read',
-      expected: `at most ${this.#maximumBytes} bytes`,
-      actual: `${this.#byteCount}`,
-    });
+    throw tooLarge('values of a read', { maximum: this.#maximumBytes, actual: this.#byteCount });
   }
 }
 

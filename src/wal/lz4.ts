@@ -9,7 +9,7 @@
  * The last sequence ends after its literals. Source and target of a copy may overlap, byte by byte.
  * Source: lz4 doc/lz4_Block_format.md.
  */
-import { StorageError } from '../errors.ts';
+import { corrupt, type StorageError, truncated } from '../errors.ts';
 
 const MINIMUM_COPY = 4;
 const LONG = 15;
@@ -86,15 +86,6 @@ class SequenceReader {
   }
 
   #truncated(what: string, missing: number): StorageError {
-    return new StorageError('truncated', {
-      what: `LZ4 block is truncated in its ${what}`,
-      offset: this.at,
-      expected: `${missing} more bytes`,
-      actual: '0',
-    });
+    return truncated(`LZ4 block is truncated in its ${what}`, this.at, missing);
   }
-}
-
-function corrupt(what: string, offset: number, expected: string, actual: string): StorageError {
-  return new StorageError('corrupt', { what, offset, expected, actual });
 }

@@ -13,7 +13,7 @@
  * Source: Postgres src/include/access/xlog_internal.h.
  */
 import { checkBytes, checkCount } from '../check-options.ts';
-import { corrupt, StorageError } from '../errors.ts';
+import { corrupt, StorageError, truncated } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 
 /** Bytes of a WAL page. */
@@ -179,12 +179,7 @@ export function checkSegmentSize(size: number): void {
 
 function requireBytes(bytes: Uint8Array, size: number): void {
   if (bytes.length >= size) return;
-  throw new StorageError('truncated', {
-    what: 'header of the WAL page is truncated',
-    offset: bytes.length,
-    expected: `${size - bytes.length} more bytes`,
-    actual: '0',
-  });
+  throw truncated('header of the WAL page is truncated', bytes.length, size - bytes.length);
 }
 
 /** High bytes of the magic in every version since 8.0. */

@@ -9,7 +9,7 @@
  * Input and output end together, possibly in the middle of a control byte.
  * Source: Postgres src/common/pg_lzcompress.c.
  */
-import { StorageError } from '../errors.ts';
+import { corrupt, truncated } from '../errors.ts';
 
 const MINIMUM_COPY = 3;
 const LONG_COPY = 18;
@@ -61,14 +61,5 @@ export function decompressPglz(input: Uint8Array, length: number): Uint8Array {
 function byteAt(input: Uint8Array, at: number, what: string): number {
   const byte = input[at];
   if (byte !== undefined) return byte;
-  throw new StorageError('truncated', {
-    what: `pglz stream is truncated in a ${what}`,
-    offset: at,
-    expected: '1 more byte',
-    actual: '0',
-  });
-}
-
-function corrupt(what: string, offset: number, expected: string, actual: string): StorageError {
-  return new StorageError('corrupt', { what, offset, expected, actual });
+  throw truncated(`pglz stream is truncated in a ${what}`, at, 1);
 }

@@ -1,6 +1,6 @@
 /** A WAL record as an object, and its checksum. The format is in `record-scanner.ts`. */
 import { checkBytes, checkCount, checkMethod } from '../check-options.ts';
-import { StorageError } from '../errors.ts';
+import { corrupt, truncated } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { joinHalves } from '../layers/lsn-halves.ts';
 import { checkMajorVersion } from './main-data/main-data.ts';
@@ -168,7 +168,11 @@ export function scannedImage(bytes: Uint8Array, scanner: RecordScanner, block: n
 /** Checks the length and the checksum of one complete record. Throws `truncated`, `corrupt`. */
 export function checkRecord(bytes: Uint8Array): void {
   if (bytes.length < WAL_RECORD_HEADER_SIZE) {
-    throw truncated('header of the WAL record', 0, WAL_RECORD_HEADER_SIZE - bytes.length);
+    throw truncated(
+      'WAL record is truncated in its header',
+      0,
+      WAL_RECORD_HEADER_SIZE - bytes.length,
+    );
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const length = view.getUint32(0, true);
@@ -195,21 +199,12 @@ export function checkRecord(bytes: Uint8Array): void {
 export function recordChecksum(bytes: Uint8Array): number {
   checkBytes(bytes, 'WAL record');
   if (bytes.length < WAL_RECORD_HEADER_SIZE) {
-    throw truncated('header of the WAL record', 0, WAL_RECORD_HEADER_SIZE - bytes.length);
+    throw truncated(
+      'WAL record is truncated in its header',
+      0,
+      WAL_RECORD_HEADER_SIZE - bytes.length,
+    );
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   return recordChecksumOf(view);
-}
-
-function truncated(what: string, offset: number, missing: number): StorageError {
-  return new StorageError('truncated', {
-    what: `WAL record is truncated in its ${what}`,
-    offset,
-    expected: `${missing} more bytes`,
-    actual: '0',
-  });
-}
-
-function corrupt(what: string, offset: number, expected: string, actual: string): StorageError {
-  return new StorageError('corrupt', { what, offset, expected, actual });
 }

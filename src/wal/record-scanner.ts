@@ -19,7 +19,7 @@
  * Source: Postgres src/include/access/xlogrecord.h, src/backend/access/transam/xlogreader.c.
  */
 import { checkCount, checkDataView } from '../check-options.ts';
-import { StorageError } from '../errors.ts';
+import { corrupt, type StorageError, truncated } from '../errors.ts';
 
 /** Bytes of the header of a record. */
 export const WAL_RECORD_HEADER_SIZE = 24;
@@ -356,23 +356,18 @@ export class RecordScanner {
   #truncated(from: number, { names }: Fields): StorageError {
     let at = from;
     let missing = 0;
-    let truncated = '';
+    let name = '';
     for (const [what, size] of names) {
-      truncated = what;
+      name = what;
       missing = at + size - this.#end;
       if (missing > 0) break;
       at += size;
     }
-    return new StorageError('truncated', {
-      what: `WAL record is truncated in its ${truncated}`,
-      offset: at - this.#start,
-      expected: `${missing} more bytes`,
-      actual: '0',
-    });
+    return truncated(`WAL record is truncated in its ${name}`, at - this.#start, missing);
   }
 
   #corrupt(what: string, at: number, expected: string, actual: string): StorageError {
-    return new StorageError('corrupt', { what, offset: at - this.#start, expected, actual });
+    return corrupt(what, at - this.#start, expected, actual);
   }
 }
 

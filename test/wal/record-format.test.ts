@@ -95,6 +95,14 @@ describe('a damaged record', () => {
     }
   });
 
+  test('the error of a header that lacks a byte says so', () => {
+    const bytes = bytesOf(RECORDS[0] as GoldenRecord).subarray(0, 23);
+    const { message } = storageErrorThrownBy(() => decodeWalRecord(bytes, 14));
+    expect(message).toBe(
+      'WAL record is truncated in its header at offset 0: expected 1 more byte, found 0',
+    );
+  });
+
   test('a damaged record with a right checksum never decodes to views outside of it, and never fails untyped', () => {
     fc.assert(
       fc.property(

@@ -23,24 +23,24 @@ export function decodeNode(bytes: Uint8Array, place: NodePlace): IndexNode | Sto
   const { block, keySize, fileOffset, foreignValues } = place;
   const node = new IndexNode(bytes, block);
   const { entryCount, prefixLength, suffixLength } = node;
-  const corrupt = (what: string, at: number, expected: string, actual: string) =>
+  const damage = (what: string, at: number, expected: string, actual: string) =>
     untracedError('corrupt', {
       what: `${what} of index block ${block}`,
       offset: fileOffset + at,
       expected,
       actual,
     });
-  if (entryCount === 0) return corrupt('entry count', 0, 'at least 1', '0');
+  if (entryCount === 0) return damage('entry count', 0, 'at least 1', '0');
   if (prefixLength + suffixLength !== keySize) {
     const actual = `${prefixLength} + ${suffixLength}`;
-    return corrupt('prefix and suffix length', 3, `${keySize} together`, actual);
+    return damage('prefix and suffix length', 3, `${keySize} together`, actual);
   }
   if (suffixLength === 0 && entryCount > 1) {
-    return corrupt('suffix length', 4, `more than 0 for ${entryCount} entries`, '0');
+    return damage('suffix length', 4, `more than 0 for ${entryCount} entries`, '0');
   }
   if (node.usedSize > BLOCK_SIZE) {
     const actual = `${entryCount} entries of ${suffixLength + NODE_VALUE_SIZE} bytes`;
-    return corrupt('entry count', 0, `at most ${BLOCK_SIZE} bytes`, actual);
+    return damage('entry count', 0, `at most ${BLOCK_SIZE} bytes`, actual);
   }
   const foreign = node.firstForeignValue();
   if (foreign < 0 || (foreignValues === 'accepted' && hasOwnValue(node))) return node;
