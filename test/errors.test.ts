@@ -112,7 +112,7 @@ describe('a StorageError', () => {
     expect(other.with({ offset: 7 }).stack).toContain('at offset 7');
   });
 
-  test('each code is there once', () => {
+  test('each code is listed once', () => {
     expect(new Set(STORAGE_ERROR_CODES).size).toBe(STORAGE_ERROR_CODES.length);
   });
 });
@@ -140,7 +140,7 @@ describe('an error that is returned instead of thrown', () => {
     }
   });
 
-  test('an error that is returned instead of thrown leaves the stacks of other errors alone, whether the call succeeds or fails', () => {
+  test('an error that is returned instead of thrown does not change the stacks of other errors, whether the call succeeds or fails', () => {
     const limit = Error.stackTraceLimit;
     describedHere();
     expect(Error.stackTraceLimit).toBe(limit);
@@ -209,7 +209,7 @@ describe('adding', () => {
 });
 
 describe('a signal', () => {
-  test('a signal that has not fired, or is undefined, lets the call go on', () => {
+  test('a signal that has not fired, or is undefined, lets the call continue', () => {
     throwIfAborted(undefined);
     throwIfAborted(new AbortController().signal, 'path');
   });

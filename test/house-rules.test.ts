@@ -93,7 +93,7 @@ const tests = filesBelow('test').map(readSource);
 const byPath = new Map(sources.map((source) => [source.path, source]));
 
 describe('imports', () => {
-  test('imports lead to files that are there, by their whole names', () => {
+  test('imports lead to existing files, by their complete names', () => {
     const missing = sources.flatMap(({ path, imports }) =>
       imports.filter((target) => !byPath.has(target)).map((target) => `${path} -> ${target}`),
     );

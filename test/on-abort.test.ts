@@ -38,7 +38,7 @@ test('any number of callbacks share one listener and are called once, in order',
   expect(listenerCount(controller)).toBe(0);
 });
 
-test('what was taken back is not called, and with the last one the listener goes', () => {
+test('a removed callback is not called, and the listener is removed with the last one', () => {
   const controller = new AbortController();
   const called: string[] = [];
   const stopFirst = onAbort(controller.signal, () => called.push('first'));
@@ -60,7 +60,7 @@ test('what was taken back is not called, and with the last one the listener goes
   expect(listenerCount(controller)).toBe(0);
 });
 
-test('a callback may take itself and others back while they are called', () => {
+test('a callback may remove itself and others while callbacks are called', () => {
   const controller = new AbortController();
   const called: string[] = [];
   const stops: (() => void)[] = [];

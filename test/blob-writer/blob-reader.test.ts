@@ -348,7 +348,7 @@ describe('many blobs', () => {
     ]);
   });
 
-  test('many blobs may be none, which is no read', async () => {
+  test('an empty list of blobs makes no read', async () => {
     const source = countingSource(new Uint8Array(10));
     expect(await readerOf(source).readMany([])).toEqual([]);
     expect(source.reads).toEqual([]);

@@ -153,7 +153,7 @@ describe('a row of blobs', () => {
 });
 
 describe('scanning', () => {
-  test('a scan of blobs reads each byte once, in whole pieces', async () => {
+  test('a scan of blobs reads each byte once, in complete pieces', async () => {
     const blobs: BlobSpec[] = Array.from({ length: 400 }, (_, n) => ({
       content: bytesOf((n * 37) % 900, n),
       compressed: false,
@@ -221,7 +221,7 @@ describe('scanning', () => {
       expect(source.reads.reduce((sum, { length }) => sum + length, 0)).toBe(end - 50);
     });
 
-    test('a scan of blobs that began before the first blob was known reads again where that lies behind a gap', async () => {
+    test('a scan of blobs that began before the first blob was known reads again if that is after a gap', async () => {
       const { scanner, source, offsets } = await begun({ gap: 9 });
       expect((await payloadAt(scanner, offsets[0] ?? 0)).equals(bytesOf(999, 0))).toBe(true);
       expect(source.reads.map(({ offset }) => offset)).toEqual([50, 1053, 59, 1062]);
@@ -254,7 +254,7 @@ describe('scanning', () => {
       await closing;
     });
 
-    test('a scan of blobs tells of a read that failed when its piece is needed, not before', async () => {
+    test('a failed read ahead is reported when its piece is needed, not before', async () => {
       const { file, offsets } = await writeBlobs(
         Array.from({ length: 3 }, (_, n) => ({ content: bytesOf(999, n), compressed: false })),
       );
@@ -275,7 +275,7 @@ describe('scanning', () => {
     });
   });
 
-  test('a scan of blobs goes on where a blob reaches into pieces that were read ahead', async () => {
+  test('a scan of blobs continues where a blob reaches into pieces that were read ahead', async () => {
     const lengths = [...Array.from({ length: 12 }, () => 500), 9000, 500, 500, 2500, 500];
     const { file, offsets } = await writeBlobs(
       lengths.map((length, n) => ({ content: bytesOf(length, n), compressed: false })),
@@ -306,7 +306,7 @@ describe('scanning', () => {
     expect(buffers).toBeLessThanOrEqual(5);
   });
 
-  test('a scan of blobs tells the header size, and whether the blob is compressed', async () => {
+  test('a scan of blobs gives the header size, and whether the blob is compressed', async () => {
     const { file, offsets } = await writeBlobs([
       { content: bytesOf(127, 1), compressed: true },
       { content: bytesOf(128, 1), compressed: false },
@@ -326,7 +326,7 @@ describe('scanning', () => {
     await scanner.close();
   });
 
-  test('a scan of blobs skips what is not asked for', async () => {
+  test('a scan of blobs skips blobs that are not requested', async () => {
     const { file, offsets } = await writeBlobs(
       Array.from({ length: 300 }, (_, n) => ({ content: bytesOf(1000, n), compressed: false })),
     );
@@ -521,7 +521,7 @@ describe('what is refused', () => {
     }
   });
 
-  test('a source that fails is io, ahead of the scan as well, and the scan can go on', async () => {
+  test('a source that fails is io, ahead of the scan as well, and the scan can continue', async () => {
     const { file, offsets } = await writeBlobs(
       Array.from({ length: 10 }, (_, n) => ({ content: bytesOf(100, n), compressed: false })),
     );

@@ -65,7 +65,7 @@ describe('a blob in pieces', () => {
     }
   });
 
-  test('streamed beside other blobs is unchanged', async () => {
+  test('a blob that is streamed between other reads is unchanged', async () => {
     const contents = [1, 2, 3, 4].map((seed) => bytesOf(MIB + seed * 50_000, seed));
     const { file, offsets } = await writeBlobs(
       contents.map((content) => ({ content, compressed: true })),

@@ -58,7 +58,7 @@ describe('plain blobs', () => {
     expect(await content()).toBe('000000000001cc');
   });
 
-  test('plain blobs above 256 MiB are too-large, and the writer goes on', async () => {
+  test('plain blobs above 256 MiB are too-large, and the writer continues', async () => {
     const { writer, content } = await prepare();
     // Never touched, so no memory is used.
     const tooLong = new Uint8Array(0x1000_0000);

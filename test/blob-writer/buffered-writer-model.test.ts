@@ -29,7 +29,7 @@ const end: fc.Arbitrary<WriterEnd> = fc.oneof(
   }),
 );
 
-test('any appends, pads, claims and reads give the concatenation, in whole buffers', async () => {
+test('any appends, pads, claims and reads give the concatenation, in complete buffers', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(step, { maxLength: 40 }),

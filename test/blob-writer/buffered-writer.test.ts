@@ -150,7 +150,7 @@ describe('where bytes go', () => {
     expect(content()).toEqual([...counted(10)]);
   });
 
-  test('a pair is one behind the other', async () => {
+  test('the parts of a pair follow each other', async () => {
     const { writer, content } = await prepare({ bufferSize: 4 });
     for (const [first, second] of [
       [0, 0],
@@ -212,7 +212,7 @@ describe('backpressure', () => {
     expect(most).toBe(1);
   });
 
-  test('appends that pile up beyond 64 MiB are too-large, and nothing of a pair is taken', async () => {
+  test('appends that pile up beyond 64 MiB are too-large, and no part of a pair is appended', async () => {
     const { opened, open } = gate();
     const { writer } = await prepare({ bufferSize: 8 }, ({ kind }) =>
       kind === 'write' ? { delay: opened } : undefined,
@@ -366,7 +366,7 @@ describe('the end', () => {
   });
 
   test.each([{ kind: 'drop-tail' }, { kind: 'pad' }, {}, null, 'exact'])(
-    'an end that does not exist, such as %j, is invalid-input, and the writer goes on',
+    'an end that does not exist, such as %j, is invalid-input, and the writer continues',
     async (end) => {
       const { writer, content } = await prepare({ bufferSize: 16 });
       await writer.append(counted(3));
@@ -410,7 +410,7 @@ describe('the end', () => {
     expect(fileSystem.openPaths).toEqual(['/file']);
   });
 
-  test('nothing is appended once it was asked for, and what waited is in it', async () => {
+  test('nothing is appended after finish is called, and waiting appends are included', async () => {
     const { opened, open } = gate();
     const { writer, content } = await prepare({ bufferSize: 4 }, ({ kind }) =>
       kind === 'write' ? { delay: opened } : undefined,
@@ -617,7 +617,7 @@ describe('syncs on the way', () => {
     expect(writes()).toEqual(['0+4']);
   });
 
-  test('syncs on the way that fail behind the last write fail the sync at the end', async () => {
+  test('background syncs that fail after the last write fail the sync at the end', async () => {
     const { opened, open } = gate();
     const { writer, file } = await prepare({ bufferSize: 4, syncEvery: 4 }, ({ kind }) =>
       kind === 'sync-data' ? { delay: opened, fail: 'EIO' } : undefined,
@@ -781,7 +781,7 @@ describe('a signal', () => {
     expect(writes()).toEqual(['0+4']);
   });
 
-  test('a signal at any operation leaves no write behind the abandoning', async () => {
+  test('a signal at any operation leaves no write after abandon has resolved', async () => {
     for (let at = 0; at < 9; at += 1) {
       const controller = new AbortController();
       let count = 0;

@@ -161,7 +161,7 @@ describe('a length that a read cannot have returned', () => {
   );
 });
 
-test('memory of another length than asked for is io', async () => {
+test('memory of another length than requested is io', async () => {
   const source: ByteSource = {
     ...bytesSource(DELTA.bytes, 'remote'),
     newBuffer: () => new Uint8Array(1),

@@ -39,7 +39,7 @@ describe('a batch', () => {
     }
   });
 
-  test('a batch tells the size of each blob', async () => {
+  test('a batch has the size of each blob', async () => {
     const batch = batchOf(Object.values(CONTENTS));
     await compress(batch);
     const { offsets, end } = await writeBlobs(

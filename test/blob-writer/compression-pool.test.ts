@@ -40,7 +40,7 @@ describe('threads', () => {
     }
   });
 
-  test('compression threads take many batches side by side, and each promise returns its own', async () => {
+  test('compression threads accept many batches concurrently, and each promise returns its own', async () => {
     const pool = newPool();
     const compressor = await loadCompressor(1);
     await pool.compress(batch(0), compressor);
@@ -95,7 +95,7 @@ describe('threads', () => {
     for (const { count } of await Promise.all(compressed)) expect(count).toBeGreaterThan(0);
   });
 
-  test('compression threads are not started for a little', async () => {
+  test('compression threads are not started for small amounts', async () => {
     const pool = new CompressionPool({ threadCount: 2, startAfter: 1_000_000 });
     await pool.compress(batch(0), await loadCompressor(1));
     await pool.close();
@@ -117,7 +117,7 @@ describe('threads', () => {
     await pool.close();
   });
 
-  test('compression threads that cannot load a compressor hand the batch back, and this one compresses it', async () => {
+  test('compression threads that cannot load a compressor return the batch, and this thread compresses it', async () => {
     const pool = newPool(1);
     const compressor = await loadCompressor(1);
     await pool.compress(batch(0), compressor);
@@ -128,7 +128,7 @@ describe('threads', () => {
     expect(pool.readyCount).toBe(1);
   });
 
-  test('compression threads that fail on a batch tell why, and go on with the next', async () => {
+  test('compression threads that fail on a batch report why, and continue with the next', async () => {
     const pool = poolOf(
       `import { parentPort } from 'node:worker_threads';
        parentPort.on('message', ({ id, buffer }) =>
@@ -146,7 +146,7 @@ describe('threads', () => {
     expect((await pool.compress(batch(1), compressor)).count).toBeGreaterThan(0);
   });
 
-  test('compression threads that end under a batch tell it, and the pool goes on without them', async () => {
+  test('compression threads that end during a batch reject it, and the pool continues without them', async () => {
     const compressor = await loadCompressor(1);
     const pool = poolOf(
       `import { parentPort } from 'node:worker_threads';
@@ -181,7 +181,7 @@ describe('threads', () => {
     await expect.poll(() => pool.readyCount).toBe(0);
   });
 
-  test('compression threads that throw under a batch tell it', async () => {
+  test('compression threads that throw during a batch reject it', async () => {
     const pool = poolOf(
       `import { parentPort } from 'node:worker_threads';
        parentPort.on('message', () => { throw new Error('out of luck'); });
@@ -279,7 +279,7 @@ describe('this thread', () => {
     expect(mostPages).toBeLessThan(20);
   });
 
-  test('the calling thread tells what the compressor throws', async () => {
+  test('the calling thread reports what the compressor throws', async () => {
     const pool = new CompressionPool({ threadCount: 0 });
     const compressor = await loadCompressor(1);
     const broken: Compressor = {
@@ -294,7 +294,7 @@ describe('this thread', () => {
     expect((await pool.compress(batch(0), compressor)).count).toBeGreaterThan(0);
   });
 
-  test('the calling thread leaves a large content to a compressor that has threads of its own', async () => {
+  test('the calling thread leaves a large content to a compressor with its own threads', async () => {
     const content = bytesOf(400_000, 5);
     for (const compressor of await compressors(1)) {
       const only: Compressor = {

@@ -142,7 +142,7 @@ describe('several reads of one turn', () => {
     expect(reading.bytes).toBe(bytesOf(EACH));
   });
 
-  test('several reads of one turn are in flight side by side, 32 at most, and none is left when one has failed', async () => {
+  test('several reads of one turn are in flight concurrently, 32 at most, and none is left when one has failed', async () => {
     const { source } = countedSource(Number.POSITIVE_INFINITY, false);
     let inFlight = 0;
     let most = 0;
@@ -163,7 +163,7 @@ describe('several reads of one turn', () => {
     expect(inFlight).toBe(0);
   });
 
-  test('several reads of one turn are one request of a source that takes many, which is told of the signal', async () => {
+  test('several reads of one turn are one request of a source that takes many, which gets the signal', async () => {
     const { signal } = new AbortController();
     const requests: number[] = [];
     const inner = bytesSource(BYTES);
@@ -257,7 +257,7 @@ describe('ranges that lie close together', () => {
 });
 
 describe('several readings together', () => {
-  test('several readings together make their reads side by side, each as many turns as it needs', async () => {
+  test('several readings together make their reads concurrently, each as many turns as it needs', async () => {
     const source = countingSource(BYTES);
     const long = new Ranges([[1, 2]], [[30, 40]], [[500, 6]]);
     const short = new Ranges([[7, 8]]);

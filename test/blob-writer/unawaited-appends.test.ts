@@ -152,7 +152,7 @@ describe('a writer', () => {
     ['numbers', [1, 2, 3]],
     ['nothing', undefined],
     ['null', null],
-  ])('a writer refuses %s as the content of a blob, and goes on', async (_, value) => {
+  ])('a writer refuses %s as the content of a blob, and continues', async (_, value) => {
     const fileSystem = new MemoryFileSystem();
     const openFiles = new OpenFiles({ fileSystem });
     const file = await VirtualFile.open('/file', { write: true, create: true, openFiles });

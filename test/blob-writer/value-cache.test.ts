@@ -81,7 +81,7 @@ describe('reads through a cache of blocks', () => {
     expect(source.reads).toEqual([BLOCK, 2 * BLOCK]);
   });
 
-  test('reads through a cache of blocks of more than 4,096 bytes go through, and leave nothing behind', async () => {
+  test('reads through a cache of blocks of more than 4,096 bytes bypass the cache, and leave no block in it', async () => {
     const source = limitedSource(Number.POSITIVE_INFINITY);
     const cached = cachedSource(source, new ValueCache(100));
     await cached.read(new Uint8Array(4097), 10);
@@ -100,7 +100,7 @@ describe('reads through a cache of blocks', () => {
     expect(cachedSource(source, new ValueCache(0))).toBe(source);
   });
 
-  test('reads through a cache of blocks of a source that was cut are truncated, behind the cut alone', async () => {
+  test('reads through a cache of blocks of a source that was cut are truncated only after the cut', async () => {
     const cut = limitedSource(Number.POSITIVE_INFINITY, BYTES.subarray(0, BLOCK + 500));
     const cached = cachedSource(cut, new ValueCache(10));
     const target = new Uint8Array(100);

@@ -49,7 +49,7 @@ describe('a level of zstd', () => {
     expect(zstdLevelArgument(text)).toBe(level);
   });
 
-  test.each(['-8', '23', ''])('a level of zstd of %j is refused', (text) => {
+  test.each(['-8', '23', ''])('zstd level %j is refused', (text) => {
     expect(() => zstdLevelArgument(text)).toThrow('Expected a level from -7 to 22.');
   });
 });

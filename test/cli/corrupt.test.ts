@@ -62,7 +62,7 @@ describe.each(filesThat('open'))('%s cannot be opened', (id, { path }) => {
 });
 
 describe.each(filesThat('index'))('%s has a damaged index', (id, { path }) => {
-  test('inspect shows the summary, and tells of an index that is not in the file', async () => {
+  test('inspect shows the summary, and reports an index that is not in the file', async () => {
     const result = await runCli(['inspect', path, '--json']);
     expect(result.status).toBe(MISPLACED.test(id) ? 1 : 0);
     expect(parseLines(result.stdout)).toHaveLength(1);

@@ -27,6 +27,6 @@ test.each(STORAGE_ERROR_CODES)('an error %s ends with the status of its decision
   expect(STATUSES[status]).toContain(code);
 });
 
-test('an error that is not of this library found out nothing', () => {
+test('an error of another library has the status of a failed look', () => {
   expect(statusOfError(new TypeError('x'))).toBe(3);
 });

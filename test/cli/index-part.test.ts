@@ -197,7 +197,7 @@ describe('index-part set', () => {
     );
   });
 
-  test('index-part set writes to standard output if that is asked for', async () => {
+  test('index-part set writes to standard output if that is requested', async () => {
     const { directory } = timeline();
     const result = await runCli([
       'index-part',

@@ -99,7 +99,7 @@ describe('NDJSON', () => {
     expect(count).toBe(1);
   });
 
-  test('a line that is longer than any entry is refused before it is whole', async () => {
+  test('a line that is longer than any entry is refused before it is complete', async () => {
     let length = 0;
     const chunk = Buffer.alloc(1 << 20, 'a');
     async function* endless(): AsyncGenerator<Uint8Array> {

@@ -184,7 +184,7 @@ describe('an output', () => {
     expect(isStorageError(await flushed, 'aborted')).toBe(true);
   });
 
-  test('an output tells a reader that went away from a disk that is full', async () => {
+  test('an output distinguishes a reader that closed the pipe from a full disk', async () => {
     const failWith = async (code: string): Promise<unknown> => {
       const stream = new SlowStream();
       const output = new Output(stream, OPTIONS);

@@ -155,7 +155,7 @@ describe('pipes', () => {
     ).toMatchObject({ code: 'io', message: 'cannot write to standard output (ENOSPC)' });
   });
 
-  test('a file that cannot take the last write whole is an error', async () => {
+  test('a file that cannot take all of the last write is an error', async () => {
     const file = join(temporaryDirectory(), 'dump');
     const { status, stderr } = await shell(
       `ulimit -f 1; layerfile dump '${LARGE}' --ndjson --limit 20 > '${file}'`,
@@ -165,7 +165,7 @@ describe('pipes', () => {
     expect(readFileSync(file).length).toBe(1024);
   });
 
-  test('a directory as input of build could not be looked at', async () => {
+  test('a directory as input of build has the status of a failed look', async () => {
     const { status, stderr } = await shell(`layerfile build --out '${temporaryDirectory()}' < /`);
     expect([status, stderr]).toEqual([3, 'error[io]: standard input: cannot read (EISDIR)\n']);
   });
@@ -190,7 +190,7 @@ describe('pipes', () => {
     expect(linked.stdout).toBe(`${page.stdout}still a link\n`);
   });
 
-  test('an error ends the program although its input goes on', async () => {
+  test('an error ends the program although its input continues', async () => {
     const child = start('build', '--out', temporaryDirectory());
     child.stdin?.write('no header\n');
     const { status, stdout } = await child.finished;

@@ -67,7 +67,7 @@ describe('a layer in S3', () => {
     expect(parseError(result)).toMatchObject({ code });
   });
 
-  test('a bucket that does not exist is told apart from an object that is not there', async () => {
+  test('a bucket that does not exist is distinguished from a missing object', async () => {
     await served();
     const { stderr, status } = await runCli(['ls', 's3://other/tenants/', '--ndjson']);
     expect(status).toBe(3);
@@ -103,7 +103,7 @@ describe('a layer in S3', () => {
     expect(parseError(result)).toMatchObject({ code: 'denied', path: url });
   });
 
-  test('a layer in S3 that is damaged is told as such', async () => {
+  test('damage of a layer in S3 is reported', async () => {
     const { server } = await served();
     const bytes = readFileSync(PAGES);
     bytes[20_000] = 0x7f;

@@ -34,7 +34,7 @@ describe('a path that is not a file', () => {
   );
 });
 
-test('a reader that goes away is success', async () => {
+test('a reader that closes the pipe is success', async () => {
   const result = await runCli(['dump', delta, '--ndjson'], {
     stdoutFailure: { errno: 'EPIPE', afterBytes: 0 },
   });

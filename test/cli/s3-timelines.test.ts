@@ -64,8 +64,8 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
-describe('a timeline in S3 that goes on with WAL', () => {
-  test('a timeline in S3 that goes on with WAL has the layers of one in a directory, and goes on twice', async () => {
+describe('a timeline in S3 that continues with WAL', () => {
+  test('a timeline in S3 that continues with WAL has the layers of one in a directory, and continues twice', async () => {
     const place = await placeWithBase();
     const first = await importWal(place.url, '0/1500000');
     expect(first.status, first.stderr).toBe(0);
@@ -127,7 +127,7 @@ describe('L0s in S3', () => {
     expect(layersOf(repeated.stdout)).toEqual([]);
   });
 
-  test('L0s in S3 that two processes compact have one index, and the other process is told', async () => {
+  test('L0s in S3 that two processes compact have one index, and the other process gets an error', async () => {
     const { url } = await placeWithLevel0();
     const compacting = [1, 2].map(() => compact(`${url}/out`, `${url}/both`));
     const results = await Promise.all(compacting);

@@ -50,7 +50,7 @@ describe('a table', () => {
     );
   });
 
-  test('a table without rows is nothing at all', async () => {
+  test('a table without rows prints nothing', async () => {
     const { stream, output } = createOutput();
     await new Table(output, [{ title: 'NAME' }]).end();
     await output.flush();

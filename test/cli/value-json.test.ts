@@ -54,7 +54,7 @@ describe('a value in JSON', () => {
     expect(parse(JSON.parse(text))).toEqual({ kind: 'value', value });
   });
 
-  test('raw bytes are taken as they are', () => {
+  test('raw bytes are stored unchanged', () => {
     expect(parse({ type: 'raw', will_init: false, hex: 'FFfe' })).toEqual({
       kind: 'raw',
       willInit: false,
@@ -62,7 +62,7 @@ describe('a value in JSON', () => {
     });
   });
 
-  test('base64 stands for hex', () => {
+  test('base64 may replace hex', () => {
     expect(parse({ type: 'image', base64: '/w8=' })).toEqual(parse({ type: 'image', hex: 'ff0f' }));
   });
 

@@ -219,7 +219,7 @@ describe('a table of descriptors', () => {
     );
   });
 
-  test('a table of descriptors closes none but those whose sync failed, and tells of the first failure', async () => {
+  test('a table of descriptors closes none but those whose sync failed, and reports the first failure', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.record({ ...worlds, failingSyncs: fc.integer({ min: 2, max: 8 }) }),

@@ -157,7 +157,7 @@ test('a failure of any operation is an error that leaves nothing, and the run ca
   expect(failures).toBeGreaterThan(9);
 });
 
-test('what a run that was killed has left is removed by the next one', async () => {
+test('leftovers of a killed run are removed by the next one', async () => {
   const source = await timelineOf();
   const final = await finalOf(source);
   const disk = prepared();
@@ -198,7 +198,7 @@ test('an export that is aborted at any operation leaves nothing', async () => {
 const isSyncOfLastFile = ({ kind, path }: { kind: FileSystemOperationKind; path: string }) =>
   kind === 'sync' && path.endsWith('/global/pg_control');
 
-test('a slow sync of the last file holds up the name of the directory', async () => {
+test('the directory gets its name only after a slow sync of the last file', async () => {
   const disk = prepared();
   let isSynced = false;
   let whenNamed: boolean | undefined;

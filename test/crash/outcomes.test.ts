@@ -92,7 +92,7 @@ describe.each<[string, Publishing, Intercept | undefined, string[]]>([
   ['finishing a layer', finishing, undefined, []],
   ['finishing a layer where there are no links', finishing, LINK_UNSUPPORTED, ['stat']],
 ])('of %s', (_, publishing, answers, tolerated) => {
-  test('every failure tells what is on disk', async () => {
+  test('every failure states what is on disk', async () => {
     const { path, old = 'nothing' } = publishing;
     const whole = new MemoryFileSystem();
     whole.createDirectory(DIRECTORY);

@@ -51,7 +51,7 @@ describe('processes that overwrite one file', () => {
     expect(last.size).toBe(3);
   });
 
-  test('a process whose temporary file is taken away is told, and has changed nothing', async () => {
+  test('a process whose temporary file is removed gets an error, and has changed nothing', async () => {
     let told = 0;
     for (const seed of SEEDS) {
       const { fileSystem, processes } = machine(seed);
@@ -85,7 +85,7 @@ describe('processes that overwrite one file', () => {
   });
 });
 
-test('removing leftovers beside a writer takes nothing that it is writing', async () => {
+test('removing leftovers during writes removes no file of the writer', async () => {
   for (const seed of SEEDS) {
     const { fileSystem, processes } = machine(seed);
     const [one, two, three] = processes;

@@ -37,7 +37,7 @@ describe.each([
   ['with links', undefined],
   ['where there are no links', LINK_UNSUPPORTED],
 ])('writers of one name, %s', (_, answers) => {
-  test('one wins whole, the others are told', async () => {
+  test('one writer wins with a complete layer, the others get errors', async () => {
     const layers = await Promise.all(WRITERS.map((writer) => writeDelta(entriesOf(writer))));
     const winners = new Set<number>();
     for (const seed of SEEDS) {

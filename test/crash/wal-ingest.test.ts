@@ -102,7 +102,7 @@ async function checkGoingOn(disk: MemoryFileSystem, final: Files, run: Run): Pro
 }
 
 test.each(RUNS)(
-  `%s that crashes at any operation leaves a timeline that opens and goes on (seed ${SEED})`,
+  `%s that crashes at any operation leaves a timeline that opens and continues (seed ${SEED})`,
   async (_, run) => {
     const whole = await continuedCluster();
     const { layers } = await ingestWal(whole, run);
@@ -145,7 +145,7 @@ test.each(RUNS)(
 );
 
 test.each(RUNS)(
-  `%s of which an operation fails leaves a timeline that goes on (seed ${SEED})`,
+  `%s of which an operation fails leaves a timeline that continues (seed ${SEED})`,
   async (_, run) => {
     const whole = await continuedCluster();
     await ingestWal(whole, run);

@@ -165,7 +165,7 @@ describe('special files', () => {
     expect((await runCli(['verify', fifo, '/dev/zero'])).status).toBe(3);
   });
 
-  it('special files below a directory are told if they have the name of a layer, and links to directories are not followed', async () => {
+  it('special files below a directory are reported if they have the name of a layer, and links to directories are not followed', async () => {
     const directory = temporaryDirectory();
     const layer = await writeImages([{ key: KEY, image: noise(9, 1) }]);
     mkdirSync(join(directory, 'inner'));

@@ -32,7 +32,7 @@ it('a content that is longer than its header says is refused, not written beyond
 });
 
 describe('a compressed block of no bytes', () => {
-  it('a compressed block of no bytes is refused whole and in pieces, where the decoders disagree', async () => {
+  it('a compressed block of no bytes is refused in one piece and in several, where the decoders disagree', async () => {
     const frame = encodeFrame({
       blocks: [
         { kind: 'compressed', bytes: new Uint8Array(0) },
@@ -104,7 +104,7 @@ describe('a line of the input of build', () => {
   );
 });
 
-it('values that go on after the place of the index that the summary names are read, and the place is damage', async () => {
+it('values that continue after the place of the index that the summary names are read, and the place is damage', async () => {
   const blobs = Array.from({ length: 100 }, () => shortBlob(new Uint8Array(120)));
   const offsets = offsetsOf(blobs);
   const leaf = nodeBlock({ keys: offsets.map((_, at) => blockKey(at)), values: offsets });

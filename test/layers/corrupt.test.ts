@@ -45,7 +45,7 @@ describe.each(FILES.filter(({ expect }) => expect === 'index'))('$id: $wrong', (
     expect(isStorageError(await errorOf(drain(reader.keys({ reverse: true }))))).toBe(true);
   });
 
-  it('a damaged index fails cleanly or finds what is there when it is searched', async () => {
+  it('a damaged index fails cleanly or finds existing entries when it is searched', async () => {
     await expectSoundGet(file);
   });
 

@@ -193,7 +193,7 @@ describe('a pageserver', () => {
 });
 
 describe('a key range', () => {
-  it('a key range of one key is taken', () => {
+  it('a key range of one key is accepted', () => {
     expect(() => checkKeyRange({ start: VECTOR, end: nextKey(VECTOR) })).not.toThrow();
   });
 

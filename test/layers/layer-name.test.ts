@@ -214,7 +214,7 @@ describe('a temporary name', () => {
     expect(formatTemporaryName({ ...DELTA, generation: '00000001' }, TOKEN)).toBe(expected);
   });
 
-  it('a temporary name is that of an image, whole, with a token', () => {
+  it('a temporary name is the complete name of an image, with a token', () => {
     expect(formatTemporaryName(IMAGE, TOKEN)).toBe(`${IMAGE_NAME}.${TOKEN}.___temp`);
   });
 

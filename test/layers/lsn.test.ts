@@ -85,7 +85,7 @@ describe('an LSN', () => {
 });
 
 describe('an LSN range', () => {
-  it('an LSN range of one LSN is taken, up to the last', () => {
+  it('an LSN range of one LSN is accepted, up to the last', () => {
     expect(() => checkLsnRange({ start: MAXIMUM_LSN - 1n, end: MAXIMUM_LSN })).not.toThrow();
   });
 

@@ -11,7 +11,7 @@ import { COUNT, DELTA, IMAGES } from '../support/sample-layers.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 
 describe('opening', () => {
-  it('opening a layer tells the kinds apart', async () => {
+  it('opening a layer distinguishes the kinds', async () => {
     expect((await openLayer(bytesSource(DELTA.bytes))).summary.kind).toBe('delta');
     expect((await openLayer(bytesSource(IMAGES.bytes))).summary.kind).toBe('image');
   });
@@ -45,7 +45,7 @@ describe('opening', () => {
     expect((await storageErrorOf(openLayer(DIRECTORY, { openFiles }))).code).toBe('io');
   });
 
-  it('opening tells why a file was refused, even where it cannot be closed then', async () => {
+  it('opening reports why a file was refused, even if it cannot be closed then', async () => {
     const path = join(DIRECTORY, 'layer');
     for (const bytes of [DELTA.bytes, new Uint8Array(20_000)]) {
       const { fileSystem, openFiles } = diskWith(path, bytes);
@@ -74,7 +74,7 @@ describe('opening', () => {
 describe('the name of a file', () => {
   const other = DELTA.finished.name.replace(/-0000000000002000$/, '-0000000000003000');
 
-  it('the name of a file that is another layer’s is refused, unless names do not matter', async () => {
+  it('the name of a file that is another layer’s is refused, unless names are ignored', async () => {
     const path = join(DIRECTORY, other);
     const { openFiles } = diskWith(path, DELTA.bytes);
     const error = await storageErrorOf(openLayer(path, { openFiles }));

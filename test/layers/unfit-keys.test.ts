@@ -87,7 +87,7 @@ describe.each(UNFIT)('a key that begins with %s', (begin) => {
     }
   });
 
-  it('a key that no pageserver can hold is taken where that is asked for', async () => {
+  it('a key that no pageserver can hold is accepted if that is requested', async () => {
     const options = { keyRange: KEY_RANGE, keyCheck: 'ignore' } as const;
     await using delta = await DeltaLayerWriter.create(deltaOptions(memoryDisk(), options));
     await delta.putSerialized(key, LSN, BYTES, false);
@@ -99,7 +99,7 @@ describe.each(UNFIT)('a key that begins with %s', (begin) => {
 });
 
 describe('keys that a pageserver can hold', () => {
-  it('keys that a pageserver can hold are taken by every writer', async () => {
+  it('keys that a pageserver can hold are accepted by every writer', async () => {
     await using delta = await DeltaLayerWriter.create(
       deltaOptions(memoryDisk(), { keyRange: KEY_RANGE }),
     );

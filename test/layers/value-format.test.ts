@@ -243,7 +243,7 @@ describe('bytes that are not a value', () => {
     expect(error).toMatchObject({ code: 'corrupt', offset: 16, expected: 'UTF-8' });
   });
 
-  it('bytes that are not a value never do harm', () => {
+  it('bytes that are not a value are a typed error or decode to a value within them', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), fc.constantFrom(0, 1), (bytes, tag) => {
         if (bytes.length > 8) bytes.set([0, 0, 0, tag, 0, 0, 0, (bytes[7] ?? 0) % 9]);
@@ -258,7 +258,7 @@ describe('bytes that are not a value', () => {
 });
 
 describe('the outline of a value', () => {
-  it('the outline of a value tells what the whole value tells, and finds the same wrong with it', () => {
+  it('the outline of a value has what the complete value has, and the same errors', () => {
     fc.assert(
       fc.property(valuesOfEveryType(), fc.nat(), fc.nat(), (value, place, change) => {
         const bytes = encodeValue(value);
@@ -334,7 +334,7 @@ describe('a value that cannot be encoded', () => {
     expect(storageErrorThrownBy(() => encodeValue(value)).code).toBe('out-of-range');
   });
 
-  it('a value of no type is refused', () => {
+  it('a value without a type is refused', () => {
     const value: unknown = { type: 'test', bytes: new Uint8Array(1) };
     expect(storageErrorThrownBy(() => encodeValue(value as Value)).code).toBe('invalid-input');
   });

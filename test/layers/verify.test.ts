@@ -371,7 +371,7 @@ describe('a report', () => {
     expect(await verifyLayer(source)).toEqual(fromFile);
   });
 
-  it('a report tells of progress up to the whole file', async () => {
+  it('a report counts progress up to the size of the file', async () => {
     const { bytes } = await writeDelta(
       Array.from({ length: 2000 }, (_, block) => ({
         key: blockKey(block),
@@ -389,7 +389,7 @@ describe('a report', () => {
   });
 });
 
-describe('one row among many of which there is nothing to tell', () => {
+describe('one row among many without a finding', () => {
   const ODD = 7;
   const COUNT = 20;
 
@@ -427,7 +427,7 @@ describe('one row among many of which there is nothing to tell', () => {
     return layerBytes({ kind: 'delta', blobs, blocks: [nodeBlock({ keys, values })] });
   }
 
-  it('a row among many that is not there: nothing is told', async () => {
+  it('a missing row among many: no finding', async () => {
     const report = await verifyBytes(fileWithOddRow({}));
     expect(report).toMatchObject({ ok: true, warnings: 0, entries: COUNT });
   });
@@ -460,14 +460,14 @@ describe('one row among many of which there is nothing to tell', () => {
     expect(report.findings[0]?.key?.endsWith('0007')).toBe(true);
   });
 
-  it('a row among many that is damaged itself: the gap that it leaves is not told', async () => {
+  it('a damaged row among many: no finding for the gap that it leaves', async () => {
     const report = await verifyBytes(
       fileWithOddRow({ blob: (value) => Buffer.concat([Uint8Array.of(0xa0, 0, 0, 0), value]) }),
     );
     expect(report).toMatchObject({ ok: false, errors: 1, warnings: 0, entries: COUNT - 1 });
   });
 
-  it('a row among many that leads nowhere: padding after the rows that follow is looked at again', async () => {
+  it('a row among many without a blob: padding after the following rows is checked again', async () => {
     const file = fileWithOddRow({ blob: () => new Uint8Array(0), saidOffset: 0 });
     file[INDEX_START - 1] = 1;
     const report = await verifyBytes(file);
@@ -517,7 +517,7 @@ describe('verifying', () => {
     expect(calls).toBe(1);
   });
 
-  it('verifying rejects where there is nothing to look at', async () => {
+  it('verifying rejects if there is no file', async () => {
     const { openFiles } = diskWith(`${DIRECTORY}/layer`, fileWith({}));
     for (const [path, code] of [
       [`${DIRECTORY}/missing`, 'not-found'],

@@ -35,7 +35,7 @@ interface Version {
 
 type Place = 'flushed' | 'in flight' | 'tail';
 
-test(`8 readers beside ${PUTS} puts with random delays see what a model holds`, {
+test(`8 readers concurrent with ${PUTS} puts with random delays see what a model holds`, {
   timeout: 300_000 + PUTS * 20,
 }, async () => {
   const choose = seededChoices(SEED);

@@ -21,7 +21,7 @@ test(`${READ_COUNT} reads of ${FILE_COUNT} files over 64 slots under ulimit -n 8
   expect(result.mostDirectories).toBe(2);
 });
 
-test('a table larger than what the system allows gives descriptors back, and reads right bytes', async () => {
+test('a table above the limit of the system releases descriptors, and reads the right bytes', async () => {
   const result = await run({ fileCount: 1000, readCount: 4000, capacity: 1024, seed: 2 });
   expect(result.outOfDescriptors).toBeGreaterThan(0);
   expect(result.mostDirectories).toBe(2);

@@ -22,7 +22,7 @@ function judgedMs({ p99Ms, undisturbedP99Ms }: StalledSyncsResult): number {
   return undisturbedP99Ms < QUIET_MS ? p99Ms : p99Ms - undisturbedP99Ms;
 }
 
-test('reads beside 16 syncs of 300 ms stay under 20 ms at the 99th percentile', async () => {
+test('reads during 16 syncs of 300 ms stay under 20 ms at the 99th percentile', async () => {
   const delaysMs: number[] = [];
   do {
     const result = await readBesideSyncs({ stallMs: STALL_MS, syncs: 'bounded' }, undefined);

@@ -80,7 +80,7 @@ describe('a manifest', () => {
     }
   });
 
-  test('a manifest of another version is said to be that', () => {
+  test('a manifest of another version is unsupported-version', () => {
     const other = (LINES[0] ?? '').replace('"manifest":1', '"manifest":2');
     expect(errorOf(other)).toMatchObject({ code: 'unsupported-version', actual: '2' });
   });
@@ -109,7 +109,7 @@ describe('a manifest', () => {
     expect(errorOf(huge).code).toBe('too-large');
   });
 
-  test('a manifest has a name that tells what it is for', () => {
+  test('the name of a manifest contains the name of its file', () => {
     expect(formatManifestName('base.tar')).toBe('manifest-base.tar');
     expect(parseManifestName('manifest-base.tar')).toBe('base.tar');
     for (const name of ['base.tar', 'manifest-', 'tenant-manifest-00000001.json']) {

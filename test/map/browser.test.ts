@@ -14,7 +14,7 @@ import { FIRST_KEY, LAST_KEY, layerName, relationKey } from './support.ts';
 
 const BUILT = new URL('../../dist/', import.meta.url);
 
-test('a Chromium is there where it is required', () => {
+test('a Chromium exists where it is required', () => {
   expect(CHROMIUM !== undefined || !IS_CHROMIUM_REQUIRED).toBe(true);
 });
 

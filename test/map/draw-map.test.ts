@@ -112,7 +112,7 @@ describe('the columns of a page', () => {
 });
 
 describe('several snapshots', () => {
-  test('several snapshots tell what was added and what was removed', () => {
+  test('several snapshots show what was added and what was removed', () => {
     const model = modelOf(snapshotOf(IMAGE, L0), snapshotOf(IMAGE, DELTA));
     const changes = [0, 1, 2].map((row) => [model.name(row), model.changeOf(row)]);
     expect(changes).toEqual([

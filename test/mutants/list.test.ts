@@ -28,7 +28,7 @@ test.each(Object.entries(list))('each mutant of %s changes one place', (file, mu
   expect(unfit.map(({ what }) => what)).toEqual([]);
 });
 
-test('the tests that are to notice are there', () => {
+test('the tests of each mutant exist', () => {
   const named = new Set(
     Object.values(list).flatMap((mutants) => mutants.flatMap(({ tests }) => tests)),
   );

@@ -66,7 +66,7 @@ describe('reads of a directory', () => {
     });
   });
 
-  test('the start is as long as asked for, or as the object', async () => {
+  test('the start is as long as requested, or as the object', async () => {
     const { store } = storeWith('a');
     expect((await store.readStart('a', 10)).bytes).toEqual(BYTES.slice(0, 10));
     const { info, bytes } = await store.readStart('a', 1000);
@@ -75,7 +75,7 @@ describe('reads of a directory', () => {
     expect(info).toEqual(await store.head('a'));
   });
 
-  test('a whole object of the maximum length is read, one byte more is too large', async () => {
+  test('a complete object of the maximum length is read, one byte more is too large', async () => {
     const { store } = storeWith('a');
     expect((await readWhole(store, 'a', { maximumLength: 100 })).bytes).toEqual(BYTES);
     const error = await storageErrorOf(readWhole(store, 'a', { maximumLength: 99 }));
@@ -145,7 +145,7 @@ describe('absence in a directory', () => {
     },
   );
 
-  test('absence in a directory is not told if the directory itself is missing or a file', async () => {
+  test('no absence is reported if the directory itself is missing or is a file', async () => {
     const { directory } = storeWith('file');
     for (const root of [join(directory, 'missing'), join(directory, 'file')]) {
       const store = directoryStore(root);
@@ -161,7 +161,7 @@ describe('absence in a directory', () => {
     }
   });
 
-  test('absence in a directory is not told of a name that is neither file nor directory', async () => {
+  test('no absence is reported for a name that is neither a file nor a directory', async () => {
     const { store, directory } = storeWith();
     execFileSync('mkfifo', [join(directory, 'fifo')]);
     expect((await storageErrorOf(store.head('fifo'))).code).toBe('io');

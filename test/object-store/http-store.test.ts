@@ -54,7 +54,7 @@ describe('a file of a web server', () => {
     expect(await store.head(key)).toEqual({ key, size: BYTES.length, etag: '"one"' });
   });
 
-  test('a file of a web server is read whole from a server does not support ranges', async () => {
+  test('a file of a web server is read completely if the server does not support ranges', async () => {
     const origin = await serve((_, response) => {
       response.writeHead(200, { 'content-length': BYTES.length }).end(BYTES);
     });
@@ -67,7 +67,7 @@ describe('a file of a web server', () => {
     expect(error.message).toContain('server does not support ranges');
   });
 
-  test('a file of a web server follows redirects, and tells no other server the headers', async () => {
+  test('a file of a web server follows redirects, and sends the headers to no other server', async () => {
     const seen: (string | undefined)[] = [];
     const other = await serve((request, response) => {
       seen.push(request.headers.authorization);

@@ -132,7 +132,7 @@ describe('what is not absence', () => {
     });
   });
 
-  test('an answer of NoSuchKey is reported as not found', async () => {
+  test('a response of NoSuchKey is reported as not found', async () => {
     const { store } = await withObject();
     expect(await store.head('missing')).toBeUndefined();
     const error = await storageErrorOf(store.readStart('missing', 1));
@@ -141,7 +141,7 @@ describe('what is not absence', () => {
   });
 });
 
-describe('an answer that lies', () => {
+describe('a wrong response', () => {
   const headers = (name: string, value: string | undefined): Fault => ({
     kind: 'headers',
     headers: { [name]: value },
@@ -156,7 +156,7 @@ describe('an answer that lies', () => {
     ['a range of words', headers('content-range', 'bytes all')],
     ['an encoding', headers('content-encoding', 'gzip')],
     ['bytes after the range', { kind: 'more' }],
-  ])('an answer with %s is a network error', async (_, fault) => {
+  ])('a response with %s is a network error', async (_, fault) => {
     const { server, store } = await withObject({ attempts: 2 });
     server.fault = () => fault;
     const target = new Uint8Array(50_000);
@@ -165,7 +165,7 @@ describe('an answer that lies', () => {
   });
 
   test.each(['10', '60000'])(
-    'an answer with a wrong Content-Length of %s is a network error',
+    'a response with a wrong Content-Length of %s is a network error',
     async (length) => {
       const { server, store } = await withObject({ attempts: 1, timeoutMs: 300 });
       server.fault = () => headers('content-length', length);
@@ -217,8 +217,8 @@ describe('an object that changes', () => {
   });
 });
 
-describe('what an answer teaches', () => {
-  test('the clock of the server is taken over', async () => {
+describe('what the client learns from a response', () => {
+  test('the clock of the server is adopted', async () => {
     const { server, store } = await withObject();
     server.clockOffsetMs = -60 * 60_000;
     expect(await store.head('a')).toMatchObject({ size: BYTES.length });
@@ -227,7 +227,7 @@ describe('what an answer teaches', () => {
     expect(server.requests).toHaveLength(3);
   });
 
-  test('a clock that differs is denied with the difference if it cannot be taken over', async () => {
+  test('a clock that differs is denied with the difference if it cannot be adopted', async () => {
     const { server, store } = await withObject({ attempts: 1 });
     server.clockOffsetMs = 60 * 60_000;
     const error = await storageErrorOf(store.head('a'));
@@ -235,7 +235,7 @@ describe('what an answer teaches', () => {
     expect(error.message).toMatch(/differs from the store's by 3(599|600) s/);
   });
 
-  test('the region of the bucket is taken over', async () => {
+  test('the region of the bucket is adopted', async () => {
     const { server, store } = await withObject();
     server.region = 'eu-central-1';
     const elsewhere: Fault = {
@@ -250,7 +250,7 @@ describe('what an answer teaches', () => {
     for (const head of heads) expect(head).toMatchObject({ size: BYTES.length });
   });
 
-  test('expired credentials are asked for again', async () => {
+  test('expired credentials are requested again', async () => {
     let asked = 0;
     const credentials = async () => {
       asked += 1;
@@ -266,7 +266,7 @@ describe('what an answer teaches', () => {
     expect(asked).toBe(2);
   });
 
-  test('credentials that end within a minute are asked for again before', async () => {
+  test('credentials that end within a minute are requested again before', async () => {
     let asked = 0;
     const credentials = async () => {
       asked += 1;
@@ -277,7 +277,7 @@ describe('what an answer teaches', () => {
     expect(asked).toBe(2);
   });
 
-  test('a function without credentials is denied, and asked again by the next call', async () => {
+  test('a function without credentials is denied, and called again by the next call', async () => {
     let asked = 0;
     const credentials = async () => {
       asked += 1;
@@ -290,7 +290,7 @@ describe('what an answer teaches', () => {
   });
 });
 
-describe('a listing that lies', () => {
+describe('a wrong listing', () => {
   const listing = (inner: string): Fault => ({
     kind: 'status',
     status: 200,
@@ -335,7 +335,7 @@ describe('a listing that lies', () => {
     expect((await storageErrorOf(keysOf(store, 'a'))).code).toBe('network');
   });
 
-  test('pages in a circle end', async () => {
+  test('a cycle of pages ends', async () => {
     const { server, store } = await withObject();
     let page = 0;
     server.fault = () => {
@@ -405,14 +405,14 @@ describe('an abort', () => {
 });
 
 describe('a put', () => {
-  test('a put whose answer is lost is made again', async () => {
+  test('a put whose response is lost is repeated', async () => {
     const { server, store } = await withObject();
     server.fault = (request, number) =>
       request.method === 'PUT' && number === 1 ? { kind: 'lost' } : undefined;
     expect(await store.put('b', BYTES)).toMatchObject({ key: 'b', size: BYTES.length });
   });
 
-  test('a put that must be new, and whose answer is lost, knows its own object', async () => {
+  test('a put that must be new, and whose response is lost, recognizes its own object', async () => {
     const { server, store } = await withObject();
     let puts = 0;
     server.fault = ({ method }) => {
@@ -425,7 +425,7 @@ describe('a put', () => {
     expect(puts).toBe(2);
   });
 
-  test('a put that must be new, and whose answer is lost, is refused where another content came after it', async () => {
+  test('a put that must be new, and whose response is lost, is refused where another content came after it', async () => {
     const { server, store } = await withObject();
     let puts = 0;
     server.fault = ({ method }) => {
@@ -453,7 +453,7 @@ describe('a put', () => {
 });
 
 describe('a put that replaces an expected object', () => {
-  test('a put that replaces an expected object is refused where another one came between the look and the put', async () => {
+  test('a put that replaces an expected object is refused where another one came between the look-up and the put', async () => {
     const { server, store } = await withObject();
     const { etag } = await store.put('b', BYTES);
     server.fault = ({ method }) => {
@@ -465,7 +465,7 @@ describe('a put that replaces an expected object', () => {
     expect(server.objects.get('b')?.bytes.length).toBe(1);
   });
 
-  test('a put that replaces an expected object and whose answer is lost, knows its own object', async () => {
+  test('a put that replaces an expected object, and whose response is lost, recognizes its own object', async () => {
     const { server, store } = await withObject();
     const { etag } = await store.put('b', new Uint8Array(3));
     let puts = 0;

@@ -111,7 +111,7 @@ describe('a store of S3', () => {
     expect(await store.head('empty')).toEqual(start.info);
   });
 
-  test('a store of S3 tells what is missing, and a bucket that is', async () => {
+  test('a store of S3 distinguishes a missing object from a missing bucket', async () => {
     const store = await newStore();
     expect(await store.head('missing')).toBeUndefined();
     expect((await storageErrorOf(store.readStart('missing', 1))).code).toBe('not-found');

@@ -26,7 +26,7 @@ async function withClient(): Promise<{ server: S3Server; store: ObjectStore }> {
   return { server, store };
 }
 
-test("the caller's own client reads, looks, lists and writes", async () => {
+test("the caller's own client reads, looks up, lists and writes", async () => {
   const { server, store } = await withClient();
   const info = await store.put('a/b', BYTES);
   expect(info).toMatchObject({ key: 'a/b', size: BYTES.length });

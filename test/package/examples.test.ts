@@ -82,7 +82,7 @@ test('a value is read over HTTP by a few range requests', async () => {
   }
 });
 
-test('a log goes on after a crash has torn its last record', async () => {
+test('a log continues after a crash has torn its last record', async () => {
   const cwd = temporaryDirectory();
   const append = (text: string) => runExample('appender.mjs', cwd, 'log', text);
   expect(await append('one')).toBe('one\n');
@@ -128,7 +128,7 @@ test('a store that syncs survives every crash, and the crash that another does n
   );
 });
 
-test('verifying a directory tells of each layer, and fails for a damaged one', async () => {
+test('verifying a directory reports each layer, and fails for a damaged one', async () => {
   const cwd = temporaryDirectory();
   const [layer] = goldenLayers();
   const name = layer?.manifest.file ?? '';

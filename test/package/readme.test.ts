@@ -14,7 +14,7 @@ it('the README shows the example as it is run here', () => {
   expect(README).toContain(readFileSync(EXAMPLE, 'utf8'));
 });
 
-it('the README tells what the example prints and what the command shows of its file', () => {
+it('the README shows what the example prints and what the command shows of its file', () => {
   const cwd = temporaryDirectory();
   const run = (...args: string[]) =>
     execFileSync(process.execPath, args, {

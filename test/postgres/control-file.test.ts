@@ -64,7 +64,7 @@ describe('a control file of Postgres', () => {
     },
   );
 
-  it('a control file of Postgres tells each field from its neighbours', () => {
+  it('each field of a control file is distinguished from its neighbours', () => {
     const bytes = controlFileBytes({ segmentPageCount: 16, pageSize: 4096, checkpointLsn: 1n });
     expect(decodeControlFile(bytes)).toMatchObject({
       checkpointLsn: 1n,

@@ -53,7 +53,7 @@ async function isObjectedTo(
   return error;
 }
 
-describe('a directory that is not at rest is refused, or imported with a warning', () => {
+describe('a directory of a cluster that was not shut down cleanly is refused, or imported with a warning', () => {
   it.each([
     ['postmaster.pid', 'stop the server, or remove the file if it is stale'],
     ['backup_label', 'start a server in the directory'],
@@ -69,7 +69,7 @@ describe('a directory that is not at rest is refused, or imported with a warning
     },
   );
 
-  it('a directory with two signs of not being at rest is warned of for both', async () => {
+  it('a directory with two signs of an unclean shutdown has a warning for each', async () => {
     const directory = fabricateCluster({ ...FILES, backup_label: '' }, { state: 'in production' });
     const { warnings } = await run(directory, { allowUnclean: true });
     expect(warnings).toHaveLength(2);
@@ -99,7 +99,7 @@ describe('a tablespace that only tablespace_map names', () => {
     expect(error.message).toContain('tablespace 16384');
   });
 
-  it('a tablespace that only tablespace_map names is there', async () => {
+  it('a tablespace that only tablespace_map names exists', async () => {
     const directory = fabricateCluster({
       ...FILES,
       tablespace_map: '16400 /mnt/a\n',
@@ -108,7 +108,7 @@ describe('a tablespace that only tablespace_map names', () => {
     expect((await run(directory)).warnings).toEqual([]);
   });
 
-  it('a tablespace that only tablespace_map names and whose link leads nowhere is an objection', async () => {
+  it('a tablespace that only tablespace_map names and whose link is dangling is refused', async () => {
     const directory = fabricateCluster(FILES);
     symlinkSync('/nonexistent/place', join(directory, 'pg_tblspc/16400'));
     expect((await isObjectedTo(directory, 'allowDamaged')).path).toContain('16400');
@@ -291,7 +291,7 @@ describe('pages of a cluster with checksums', () => {
     },
   );
 
-  it('pages of a cluster with checksums are all looked at, though the first is bad', async () => {
+  it('all pages of a cluster with checksums are checked, even if the first is bad', async () => {
     const directory = fabricateCluster(
       { 'base/5/16384': pages(2, 1), 'base/6/7': pages(2, 1) },
       CHECKSUMS,
@@ -303,7 +303,7 @@ describe('pages of a cluster with checksums', () => {
     expect(findings).toHaveLength(4);
   });
 
-  it('pages of a cluster with checksums are not looked at where the cluster has none', async () => {
+  it('pages are not checked if the cluster has no checksums', async () => {
     const layer = await run(fabricateCluster(FILES));
     expect(layer.badPageCount).toBeUndefined();
   });

@@ -140,7 +140,7 @@ describe('an imported cluster', () => {
   });
 });
 
-describe('a cluster that is not at rest', () => {
+describe('a cluster that was not shut down cleanly', () => {
   it.each(CLUSTER_STATES.filter((state) => state !== 'shut down'))(
     'a cluster that is %s is not imported unless that is allowed',
     async (state) => {
@@ -161,7 +161,7 @@ describe('a cluster that is not at rest', () => {
     },
   );
 
-  it('a cluster that is not at rest has the lock file of a server', async () => {
+  it('a cluster that was not shut down cleanly has the lock file of a server', async () => {
     const directory = cluster();
     writeFiles(directory, { 'postmaster.pid': '4711\n' });
     const error = await storageErrorOf(run(directory));
@@ -310,7 +310,7 @@ describe('a directory that cannot be imported', () => {
 });
 
 describe('an import that ends early', () => {
-  it('an import that ends early leaves the layer that is there already as it is', async () => {
+  it('an import that ends early leaves an existing layer as it is', async () => {
     const outDirectory = temporaryDirectory();
     const directory = cluster();
     const { path, name } = await run(directory, { outDirectory });

@@ -119,7 +119,7 @@ describe('clog', () => {
     expect([...after.subarray(8192)]).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
   });
 
-  test('an abort sets 10 and keeps the time that is there', () => {
+  test('an abort sets 10 and keeps the existing time', () => {
     const stamped = Uint8Array.from({ length: 8200 }, (_, at) => (at < 8192 ? 0 : 9));
     const after = apply(stamped, key(1), { type: 'clog_set_aborted', xids: [35_964] });
     expect(changes(stamped, after)).toEqual([[799, 0b10]]);

@@ -13,7 +13,7 @@ const good = (blkno: number): Uint8Array => checksummed(pages(1, blkno), blkno);
 const flipped = (blkno: number): Uint8Array => good(blkno).fill(1, 4000, 4001);
 
 describe('checksums of pages in a delta layer', () => {
-  it('checksums of pages in a delta layer are looked at in images of blocks alone', async () => {
+  it('checksums of pages in a delta layer are checked only in images of blocks', async () => {
     const record = { type: 'wal', willInit: false, bytes: flipped(3) } as const;
     const path = await write([
       [block(0), { type: 'image', bytes: good(0) }],

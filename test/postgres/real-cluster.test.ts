@@ -162,7 +162,7 @@ it('every page carries the checksum of its place and an LSN below that of the la
   expect(formatPgLsn(layer.lsn)).toBe(formatPgLsn(layer.control.checkpointLsn));
 });
 
-it('of a cluster with checksums all pages are good, and nothing is warned of', () => {
+it('all pages of a cluster with checksums are good, and there is no warning', () => {
   expect([layer.badPageCount, layer.warnings]).toEqual([0, []]);
 });
 

@@ -36,7 +36,7 @@ const LANES = 4;
 
 const SLOWEST_ROUND_MS = 1000;
 
-test(`a writer killed ${ROUNDS} times leaves whole files, all that it acknowledged, and leftovers`, {
+test(`a writer killed ${ROUNDS} times leaves complete files, all that it acknowledged, and leftovers`, {
   timeout: 300_000 + MOST_ROUNDS * SLOWEST_ROUND_MS,
 }, async () => {
   const program = await bundledProgram(new URL('programs/writer.ts', import.meta.url));

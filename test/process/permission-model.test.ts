@@ -57,7 +57,7 @@ test('an overwrite, a layer and a removal are refused before anything is touched
   expect(readdirSync(join(directory, 'sub'))).toEqual(['left.___temp']);
 });
 
-test('a sync that is refused loses nothing: the file stays readable, and closing it tells', async () => {
+test('a sync that is refused loses nothing: the file stays readable, and closing it reports the error', async () => {
   const { told, fatal } = await underPermissions<{ told: unknown; fatal: number }>(
     `const file = await virtualFile.VirtualFile.open(directory + '/file',
        { read: true, write: true, create: true, openFiles });

@@ -7,7 +7,7 @@ test('the same syncs past the library do hold up reads', async () => {
   expect(result.slowestMs).toBeGreaterThan(STALL_MS / 2);
 });
 
-test('with a pool of one thread, 16 stalled syncs and the reads beside them come to an end', async () => {
+test('with a pool of one thread, 16 stalled syncs and concurrent reads end', async () => {
   const result = await readBesideSyncs({ stallMs: 30, syncs: 'bounded' }, '1');
   expect(result.mostStalled).toBe(1);
   expect(result.reads).toBeGreaterThan(SYNCS);

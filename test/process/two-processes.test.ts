@@ -15,7 +15,7 @@ const ROUNDS = 12;
 const MOST_ROUNDS = 60;
 const WHOLE = /^([A-Z]\d+:)\1{2999}$/;
 
-test('a process that overwrites beside one that is killed: the file is whole, nothing is refused, nothing stays', async () => {
+test('a process that overwrites a file while another one is killed: the file is complete, nothing is refused, no leftover stays', async () => {
   const program = await bundledProgram(new URL('programs/overwriting-process.ts', import.meta.url));
   const path = join(temporaryDirectory(), 'file');
   await overwriteFile(path, 'Z0:'.repeat(3000));
@@ -45,7 +45,7 @@ test('a process that overwrites beside one that is killed: the file is whole, no
   expect(leftoverCount).toBeGreaterThan(0);
 });
 
-test('removing leftovers beside a process that writes takes what the dead left, and nothing of its own', async () => {
+test('removing leftovers during writes of another process removes the files of ended processes, and none of its own', async () => {
   const program = await bundledProgram(new URL('programs/slow-writer.ts', import.meta.url));
   const directory = temporaryDirectory();
   const dead = startProgram(program, directory);
@@ -69,7 +69,7 @@ test('removing leftovers beside a process that writes takes what the dead left, 
   expect(readdirSync(directory)).toEqual([JSON.parse(value), 'file']);
 });
 
-test('two copies of the package in one process overwrite one file: nothing is refused, nothing stays', async () => {
+test('two copies of the package in one process overwrite one file: nothing is refused, no leftover stays', async () => {
   const program = await bundledProgram(new URL('programs/overwriting-process.ts', import.meta.url));
   const copies: { overwriteFile: typeof overwriteFile }[] = [];
   for (const copy of [1, 2]) copies.push(await import(`${pathToFileURL(program)}?${copy}`));

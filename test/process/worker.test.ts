@@ -29,7 +29,7 @@ const ROUNDS = 12;
 /** If no end before came at a time at which it shows something. */
 const MOST_ROUNDS = 60;
 
-test('a terminated thread leaves whole files, all that it acknowledged, and no descriptor', async () => {
+test('a terminated thread leaves complete files, all that it acknowledged, and no descriptor', async () => {
   const program = await bundledProgram(new URL('programs/writer-thread.ts', import.meta.url));
   const directory = realpathSync(temporaryDirectory());
   prepareDirectory(directory);

@@ -135,7 +135,7 @@ describe('a compaction of a bucket', () => {
     }
   });
 
-  test('a compaction of a bucket by two writers of one generation is won by one, and the other is told', async () => {
+  test('a compaction of a bucket by two writers of one generation is won by one writer, and the other gets an error', async () => {
     const { server, target } = await bucket();
     const before = await pagesOf(target);
     // Both have looked for an index before either stores one.

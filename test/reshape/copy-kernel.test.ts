@@ -99,7 +99,7 @@ function copy(layers: readonly Layer[], order: readonly number[], maximumLength 
 }
 
 describe('the copying loop', () => {
-  test('copies keys, marks and blobs of all lengths in the order, and tells the gaps', () => {
+  test('copies keys, marks and blobs of all lengths in the order, and reports the gaps', () => {
     const lengths = [0, 1, 14, 15, 16, 17, 100, 127];
     const long = [128, 129, 507, 508, 509, 3000, 70_000];
     const first: Layer = { blobs: lengths.map((length) => ({ bytes: shortBlob(length) })) };

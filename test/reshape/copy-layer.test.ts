@@ -82,7 +82,7 @@ describe('a copy of a delta layer', () => {
     expect(back?.size).toBe(bytes.length);
   });
 
-  test('a copy of a delta layer keeps compressed blobs as they are, and tells willInit of a prefix by the values', async () => {
+  test('a copy of a delta layer keeps compressed blobs as they are, and takes willInit of a prefix from the values', async () => {
     const disk = memoryDisk();
     const { openFiles } = disk;
     const value = { type: 'image', bytes: imageOf(5) } as const;

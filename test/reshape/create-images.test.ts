@@ -316,7 +316,7 @@ describe('images', () => {
     expect(await reads(after, LSNS)).toEqual(await reads(timeline, LSNS));
   });
 
-  test('images leave out a key with a record that cannot be read, which is told, and make the others', async () => {
+  test('images leave out a key with a record that cannot be read, which is reported, and the others are made', async () => {
     const disk = memoryDisk();
     const names = await written(
       disk,

@@ -93,7 +93,7 @@ describe('a merge', () => {
     );
   });
 
-  test('a merge of layers with several leaves goes on from leaf to leaf', async () => {
+  test('a merge of layers with several leaves continues from leaf to leaf', async () => {
     const inputs = [0, 1, 2].map((input) =>
       Array.from({ length: 900 }, (_, at): ModelEntry => {
         return {
@@ -244,7 +244,7 @@ describe('merged entries of layers', () => {
     );
   });
 
-  test('merged entries of layers are copies that stay as they are, and tell images from values', async () => {
+  test('merged entries of layers are copies that stay as they are, and distinguish images from values', async () => {
     const disk = memoryDisk();
     const entries: ModelEntry[] = [{ block: 3, lsn: 20, kind: 'image', length: 9 }];
     const delta = await writeModelDelta(disk, entries, { start: 16n, end: 41n });

@@ -237,7 +237,7 @@ describe('a compaction of ranges that are merged in memory', () => {
     expect(positions.at(-1)).toBe(contents.reduce((sum, { bytes }) => sum + bytes.length, 0));
   });
 
-  test('a compaction of ranges that are merged in memory tells of a damaged blob as one that reads entry by entry', async () => {
+  test('a compaction of ranges that are merged in memory reports a damaged blob like one that reads entry by entry', async () => {
     const entries = Array.from({ length: 2000 }, (_, block): Entry => {
       return { relation: 0, block, lsn: block % (LAYERS * LSNS), length: 30 };
     });
@@ -355,7 +355,7 @@ describe('on threads', () => {
     begin.mockRestore();
   });
 
-  test('a compaction reads the files that were opened, also if others have their names by now', async () => {
+  test('a compaction reads the files that were opened, even if other files have their names by now', async () => {
     const url = pathToFileURL(program.path);
     const own = mkdtempSync(join(directory, 'replaced-'));
     for (const name of names) copyFileSync(join(directory, name), join(own, name));

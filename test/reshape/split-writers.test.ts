@@ -78,7 +78,7 @@ describe('a split delta writer', () => {
     expect(namesOn(disk)).toEqual([]);
   });
 
-  test('a split delta writer refuses what is not above the last put or outside its LSNs, and goes on', async () => {
+  test('a split delta writer refuses what is not above the last put or outside its LSNs, and continues', async () => {
     const disk = memoryDisk();
     const { openFiles } = disk;
     const options = { directory: DIRECTORY, openFiles, ...IDS, lsnRange: LSN_RANGE };
@@ -98,7 +98,7 @@ describe('a split delta writer', () => {
     await expect(writer.put(blockKey(9), 22n, value)).rejects.toMatchObject({ code: 'closed' });
   });
 
-  test('a split delta writer that is abandoned leaves only the layers that it told of', async () => {
+  test('a split delta writer that is abandoned leaves only the layers that it reported', async () => {
     const disk = memoryDisk();
     const { openFiles } = disk;
     const told: string[] = [];
@@ -163,7 +163,7 @@ describe('a split image writer', () => {
     }
   });
 
-  test('the last layer of a split image writer ends where it is told, above its last key', async () => {
+  test('the last layer of a split image writer ends at the given end, above its last key', async () => {
     const { openFiles } = memoryDisk();
     const keyRange = { start: blockKey(2), end: blockKey(9) };
     await using writer = new SplitImageWriter({

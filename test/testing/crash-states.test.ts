@@ -81,7 +81,7 @@ test('choices that are missing keep the durable state', async () => {
   expect(replayCrash(await diskWithFiles(3), [1]).disk.paths()).toEqual(['/0']);
 });
 
-test('every combination of choices comes once, also where one decides whether another is asked', () => {
+test('every combination of choices comes once, also if one choice decides whether another is made', () => {
   const seen: number[][] = [];
   for (const choose of everyChoice()) {
     const first = choose(3);

@@ -223,7 +223,7 @@ describe('a sync that failed', () => {
     expect(statesAfterCrash(fileSystem, contentOfAll)).toEqual(['/a=New']);
   });
 
-  test('lost bytes behind the end do not come back when the file grows', async () => {
+  test('lost bytes after the end do not come back when the file grows', async () => {
     const fileSystem = new MemoryFileSystem();
     fileSystem.createFile('/a', bytes('content'));
     const file = await fileSystem.open('/a', READ_WRITE);
@@ -255,7 +255,7 @@ describe('a sync that failed', () => {
 });
 
 describe('faults', () => {
-  test('every operation is told with its number, path, offset and length before it happens', async () => {
+  test('every operation is reported with its number, path, offset and length before it happens', async () => {
     const seen: FileSystemOperation[] = [];
     const fileSystem = new MemoryFileSystem({
       intercept: (operation) => {
@@ -316,7 +316,7 @@ describe('faults', () => {
     expect(contentOfAll(fileSystem)).toBe('/a=12');
   });
 
-  test('an operation can be held back while others go on', async () => {
+  test('an operation can be held back while others continue', async () => {
     const fileSystem = new MemoryFileSystem();
     const file = await fileSystem.open('/a', NEW);
     let release = (): void => {};
@@ -541,7 +541,7 @@ describe('an ordinary user', () => {
   });
 });
 
-describe('beside the real file system', () => {
+describe('compared with the real file system', () => {
   let directory = '';
   beforeEach(async () => {
     directory = await fs.mkdtemp(join(tmpdir(), 'layerfile-memory-'));

@@ -38,7 +38,7 @@ describe('a thread', () => {
     expect(verdict).toEqual(await one.verify(PATH, ALL));
   });
 
-  test('a thread tells of a file that is not there what the caller would throw', async () => {
+  test('a thread reports a missing file with the error that the caller would throw', async () => {
     const missing = join(temporaryDirectory(), 'missing');
     const verdict = await poolOf().verify(missing, ALL);
     const { code, details } = (verdict as Extract<typeof verdict, { kind: 'failed' }>).error;
@@ -138,7 +138,7 @@ describe('a store that a thread cannot open', () => {
     expect(calls).toBeGreaterThan(0);
   });
 
-  test('a store that a thread cannot open, with a fetch of its own, has no settings', () => {
+  test('a store that a thread cannot open, with its own fetch, has no settings', () => {
     expect(httpStore('http://localhost/', { fetch }).settings).toBeUndefined();
     expect(httpStore('http://localhost/', { attempts: 2 }).settings).toEqual({
       kind: 'http',

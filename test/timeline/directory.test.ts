@@ -195,7 +195,7 @@ describe('what a timeline lacks', () => {
   });
 });
 
-describe('a list that cannot be', () => {
+describe('an impossible list', () => {
   test.each<[string, Entry]>([
     ['databases in no tablespace', databases({ spcnode: 0, dbnode: 5 })],
     ['a database twice', databases(DATABASE, DATABASE)],
@@ -210,14 +210,14 @@ describe('a list that cannot be', () => {
     expect(error.path).toContain('__0000000000002000');
   });
 
-  test('a list that cannot be that claims more than it has is corrupt, before memory is taken', async () => {
+  test('an impossible list that claims more than it has is corrupt, before memory is taken', async () => {
     const value = new Uint8Array(8).fill(0xff);
     const error = await storageErrorOf(directoryOf([[databaseDirectoryKey(), value]]));
     expect(error).toMatchObject({ code: 'corrupt', key: '0'.repeat(36) });
   });
 });
 
-describe('relations that have moved to keys of their own', () => {
+describe('relations that have moved to separate keys', () => {
   const listed: readonly Entry[] = [
     databases(DATABASE, SHARED),
     relations(DATABASE, [[1, 'main']]),
@@ -260,7 +260,7 @@ describe('relations that have moved to keys of their own', () => {
     );
   }
 
-  test('relations that have moved to keys of their own are read from there, from the LSN on that the index says', async () => {
+  test('relations that have moved to separate keys are read from there, from the LSN on that the index says', async () => {
     await using timeline = await moveAt('moved', [...listed, ...moved], 0x3000n);
     const belowGcCutoff = 'read';
     expect(forksOf(await timeline.directory(0x2fffn, { belowGcCutoff }))).toEqual([
@@ -270,7 +270,7 @@ describe('relations that have moved to keys of their own', () => {
     expect(forksOf(await timeline.directory(0x3000n))).toEqual([[[2, 6]], []]);
   });
 
-  test('relations that have moved to keys of their own below the GC cutoff are refused, and read if that is asked for', async () => {
+  test('relations that have moved to separate keys below the GC cutoff are refused, and read if that is requested', async () => {
     await using timeline = await moveAt('cutoff', listed, undefined);
     const key = databaseDirectoryKey();
     const refused = { code: 'out-of-range', lsn: formatLsn(LSN - 1n) };
@@ -283,12 +283,12 @@ describe('relations that have moved to keys of their own', () => {
     expect((await timeline.readPage(key, LSN)).kind).toBe('page');
   });
 
-  test('relations that have moved to keys of their own are read from there always if the index says no LSN', async () => {
+  test('relations that have moved to separate keys are read from there always if the index says no LSN', async () => {
     await using timeline = await moveAt('always', [...listed, ...moved], undefined);
     expect(forksOf(await timeline.directory(LSN))).toEqual([[[2, 6]], []]);
   });
 
-  test('relations that have moved to keys of their own with another value than r are corrupt, with their key', async () => {
+  test('relations that have moved to separate keys with another value than r are corrupt, with their key', async () => {
     const key = fieldsKey(0x65, [1663, 5, 9, 0, 1]);
     await using timeline = await moveAt('other', [...listed, [key, Buffer.from('x')]], 0n);
     const error = await storageErrorOf(timeline.directory(LSN));

@@ -71,7 +71,7 @@ describe('exact JSON', () => {
     expect(error.offset).toBe(64 * opening.length);
   });
 
-  test('exact JSON above the size is refused before it is looked at', () => {
+  test('exact JSON above the size is refused before it is read', () => {
     const error = storageErrorThrownBy(() =>
       parseExactJson('['.repeat(11), { ...SOURCE, maximumSize: 10 }),
     );

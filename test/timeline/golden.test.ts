@@ -113,7 +113,7 @@ describe('three timelines, each the ancestor of the next', () => {
     }
   });
 
-  test('the history of a key has its newest version first, and goes on in the ancestors', async () => {
+  test('the history of a key has its newest version first, and continues in the ancestors', async () => {
     const timeline = timelines.get('3'.repeat(32)) as Timeline;
     const key = parseKey('000000067F00000005000040000000000000');
     const lsns: Lsn[] = [];

@@ -64,7 +64,7 @@ describe('a pageserver that starts', () => {
     expect(above).toMatchObject([{ state: 'future', findings: [{ severity: 'warning' }] }]);
   });
 
-  test('a pageserver that starts uses the last of two files of a layer, and the other is told', () => {
+  test('a pageserver that starts uses the last of two files of a layer, and the other is reported', () => {
     const first = record(DELTA, { path: '/files/first', size: 1 });
     const [layer] = reconcile({ index: [HERE], local: [first, HERE] });
     expect(layer).toMatchObject({ state: 'ok', local: HERE });
@@ -96,7 +96,7 @@ describe('a bucket', () => {
     expect(layer && isLayerOk(layer)).toBe(ok);
   });
 
-  test('a bucket with an object that is not in the index has one too many', () => {
+  test('an object in a bucket that is not in the index is extra', () => {
     const [layer] = reconcile({ index: [], remote: [HERE] });
     expect(layer).toMatchObject({ state: 'extra', findings: [{ severity: 'warning' }] });
     expect(layer && isLayerOk(layer)).toBe(false);
@@ -121,11 +121,11 @@ describe('a bucket', () => {
 });
 
 describe('what has not been examined', () => {
-  test('what has not been examined is unknown without an index', () => {
+  test('without an index, the state of layers is unknown', () => {
     expect(reconcile({ local: [HERE] })).toMatchObject([{ state: 'unknown', decision: undefined }]);
   });
 
-  test('what has not been examined is unknown without any files', () => {
+  test('without a listing, the state of layers is unknown', () => {
     expect(reconcile({ index: [HERE] })).toMatchObject([{ state: 'unknown' }]);
   });
 });

@@ -77,7 +77,7 @@ describe('three timelines, cut into three shards with stripes of four pages', ()
     return timelines.get(timeline) as [Timeline, Timeline];
   }
 
-  test('three timelines, cut into three shards with stripes of four pages are one timeline each, of which the facts and the shards are told', () => {
+  test('three timelines, cut into three shards with stripes of four pages are one timeline each, with known facts and shards', () => {
     const [uncut, sharded] = opened(TIMELINES[2] as string);
     expect(sharded.facts).toEqual(uncut.facts);
     expect(sharded.shards.map(({ facts }) => facts.shard)).toEqual(['0003', '0103', '0203']);
@@ -208,7 +208,7 @@ describe('keys that only another shard than their owner has', () => {
 const LAYER_OF_NOTHING = `61${'0'.repeat(34)}-62${'0'.repeat(34)}__0000000000001000-00000001`;
 
 describe('a source that lacks a shard', () => {
-  test('a source that lacks a shard has the keys of the others; a read of its own, or of a range, is not-found', async () => {
+  test('a source that lacks a shard has the keys of the others; a read of its keys, or of a range, is not-found', async () => {
     const moved = join(root, 'moved');
     const timeline = TIMELINES[0] as string;
     await rename(shardDirectory('0103'), moved);

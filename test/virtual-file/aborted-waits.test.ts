@@ -92,7 +92,7 @@ describe('while all descriptors of the table are in use', () => {
     expect(openFiles.openCount).toBe(0);
   });
 
-  test('a place that comes together with the signal is passed on', async () => {
+  test('a slot that becomes free together with the signal is passed on', async () => {
     const { openFiles, end } = await fullTable();
     const controller = new AbortController();
     const { signal } = controller;

@@ -68,7 +68,7 @@ describe('after the process has changed its directory', () => {
     expect(names('two')).toHaveLength(1);
   });
 
-  test('an ephemeral layer is written out where it was made, or where it is asked for', async () => {
+  test('an ephemeral layer is written out where it was made, or where it is requested', async () => {
     const layers = [];
     for (const directory of [undefined, 'data']) {
       go('one');

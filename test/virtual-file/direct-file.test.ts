@@ -109,7 +109,7 @@ describe('a transfer', () => {
   });
 
   test.each([1, 511, 4095, 4096, 4097, 9000])(
-    'a transfer that is cut after %d bytes goes on to the same bytes',
+    'a transfer that is cut after %d bytes continues to the same bytes',
     async (limit) => {
       const { file, fileSystem } = await openDirect({}, ({ kind }) =>
         kind === 'write' || kind === 'read' ? { limit } : undefined,
@@ -198,7 +198,7 @@ test.each([
 });
 
 describe('the two descriptors', () => {
-  test('the two descriptors of a direct file are of one file: where the name has got another one, the second is given back', async () => {
+  test('the two descriptors of a direct file are of one file: where the name has got another one, the second is closed', async () => {
     const fileSystem = new MemoryFileSystem();
     fileSystem.createFile('/other', bytesOf(8192, 9));
     const openFiles = new OpenFiles({ fileSystem });
@@ -264,7 +264,7 @@ describe('the two descriptors', () => {
 });
 
 describe('aligned memory', () => {
-  test('aligned memory is what was made to be, from a page on', () => {
+  test('only memory from alignedBytes counts as aligned, and it begins on a page', () => {
     const bytes = alignedBytes(100_000);
     expectSame(bytes, new Uint8Array(100_000));
     expect(isAligned(bytes)).toBe(true);
@@ -274,7 +274,7 @@ describe('aligned memory', () => {
     expect(alignedBytes(0).length).toBe(0);
   });
 
-  test('aligned memory is given back once nothing refers to it', async () => {
+  test('aligned memory is released once nothing refers to it', async () => {
     setFlagsFromString('--expose-gc');
     const collect: () => void = runInNewContext('gc');
     const memories = Array.from({ length: 50 }, () => new WeakRef(alignedBytes(65_536).buffer));

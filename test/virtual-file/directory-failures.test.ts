@@ -46,7 +46,7 @@ describe('after a failed sync of the directory', () => {
     expect(kinds).not.toContain('sync-directory');
   });
 
-  test('after a failed sync of the directory, nothing takes a name in it any more, and what was there stays', async () => {
+  test('after a failed sync of the directory, no file takes a name in it any more, and existing files stay', async () => {
     const world = disk();
     const { openFiles, fileSystem, kinds } = world;
     fileSystem.createFile('/data/a', new Uint8Array(1));
@@ -92,7 +92,7 @@ describe('after a failed sync of the directory', () => {
     await storageErrorOf(other.syncDirectory('/data/'));
   });
 
-  test('other directories are synced as ever', async () => {
+  test('other directories are still synced', async () => {
     const world = disk();
     await failSync(world);
     await world.openFiles.syncDirectory('/');

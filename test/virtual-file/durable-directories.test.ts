@@ -41,7 +41,7 @@ describe('directories that are made', () => {
     expect(syncs).toEqual([]);
   });
 
-  test('directories that are made where the file system has none are not-found, and it is asked twice', async () => {
+  test('directories that are made where the file system has none are not-found, and the file system is called twice', async () => {
     const disk = new MemoryFileSystem();
     disk.createDirectory('/proc');
     let asked = 0;
@@ -63,7 +63,7 @@ describe('directories that are made', () => {
   });
 });
 
-describe('directories of somebody else', () => {
+describe('directories of another owner', () => {
   async function unsynced(): Promise<MemoryFileSystem> {
     const disk = new MemoryFileSystem();
     for (const path of ['/data', '/data/a', '/data/a/b']) await disk.makeDirectory(path);
@@ -71,7 +71,7 @@ describe('directories of somebody else', () => {
     return disk;
   }
 
-  test('directories of somebody else survive a crash once their names are synced, each once', async () => {
+  test('directories of another owner survive a crash once their names are synced, each once', async () => {
     const disk = await unsynced();
     const syncs = syncsOf(disk);
     const directories = new DurableDirectories('/data', new OpenFiles({ fileSystem: disk }));
@@ -81,7 +81,7 @@ describe('directories of somebody else', () => {
     expect(syncs.sort()).toEqual(['/', '/data', '/data/a']);
   });
 
-  test('directories of somebody else may lie in one that cannot be opened', async () => {
+  test('directories of another owner may be below one that cannot be opened', async () => {
     const disk = await unsynced();
     disk.intercept = ({ kind, path }) =>
       kind === 'sync-directory' && path === '/' ? { fail: 'EACCES' } : undefined;
@@ -93,7 +93,7 @@ describe('directories of somebody else', () => {
     ['/data', 'EACCES'],
     ['/data', 'EIO'],
   ])(
-    'directories of somebody else are not taken for durable if %s fails with %s',
+    'directories of another owner are not taken for durable if %s fails with %s',
     async (failing, errno) => {
       const disk = await unsynced();
       disk.intercept = ({ kind, path }) =>

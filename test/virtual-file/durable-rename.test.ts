@@ -83,7 +83,7 @@ describe('a durable rename', () => {
     },
   );
 
-  test('a durable rename that took place although it was reported as failed goes on', async () => {
+  test('a rename that took effect although it reported failure counts as done', async () => {
     const { temporary, fileSystem, answer, kinds } = await prepare('old');
     let renamed = false;
     answer(({ kind }) => {
@@ -109,7 +109,7 @@ describe('a durable rename', () => {
     await temporary.abandon();
   });
 
-  test('a durable rename whose temporary file somebody removes first is not-applied', async () => {
+  test('a durable rename whose temporary file was removed first is not-applied', async () => {
     const { temporary, fileSystem, answer } = await prepare('old');
     answer(({ kind }) => (kind === 'rename' ? { delay: fileSystem.unlink(TEMPORARY) } : undefined));
     const error = await storageErrorOf(durableRename(temporary, TARGET));
@@ -197,7 +197,7 @@ describe('publishing under a new name', () => {
   );
 
   test.each(['EEXIST', 'EIO'])(
-    'publishing under a new name that took place although %s came back goes on',
+    'publishing under a new name that took place although %s came back continues',
     async (errno) => {
       const { temporary, fileSystem, answer, kinds } = await prepare();
       let linked = false;
@@ -254,7 +254,7 @@ describe('publishing under a new name', () => {
     expect(fileSystem.paths()).toEqual([TARGET]);
   });
 
-  test('publishing under a new name by two callers: one gets the name for its whole content, the other is refused', async () => {
+  test('publishing under a new name by two callers: one gets the name for its complete content, the other is refused', async () => {
     const fileSystem = new MemoryFileSystem();
     fileSystem.createDirectory('/data');
     const openFiles = new OpenFiles({ fileSystem });
@@ -300,7 +300,7 @@ describe.each([
     expect(fileSystem.paths()).toEqual([TARGET]);
   });
 
-  test('publishing where links fail tells the error of the rename where that fails, too', async () => {
+  test('publishing where links fail reports the error of the rename if that fails, too', async () => {
     const { temporary, fileSystem, answer } = await prepare();
     answer(({ kind }) =>
       kind === 'link' ? { fail: errno } : kind === 'rename' ? { fail: 'EACCES' } : undefined,

@@ -26,7 +26,7 @@ function disk(onFatalError: () => void, capacity = 1) {
 }
 
 describe('a hook that throws', () => {
-  test('a hook that throws at the sync of an eviction lets the table go on, and nothing stays open', async () => {
+  test('a hook that throws at the sync of an eviction leaves the table usable and nothing open', async () => {
     const errors = uncaught();
     const thrown = new Error('the hook');
     let calls = 0;
@@ -63,7 +63,7 @@ describe('a hook that throws', () => {
   });
 });
 
-test('the hook is told before the caller is', async () => {
+test('the hook is called before the caller gets the error', async () => {
   const events: string[] = [];
   const { fileSystem, open } = disk(() => events.push('hook'));
   const file = await open('/a');

@@ -53,7 +53,7 @@ test('a sync that waited for one that fails never reaches the system', async () 
   await file.close();
 });
 
-test('a new file that cannot be looked at once it is open is closed and deleted', async () => {
+test('a new file whose stat fails once it is open is closed and deleted', async () => {
   const fileSystem = new MemoryFileSystem();
   const error = await storageErrorOf(
     newFile(fileSystem, ({ kind }) => (kind === 'stat' ? { fail: 'EIO' } : undefined)),

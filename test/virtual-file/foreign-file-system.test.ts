@@ -86,7 +86,7 @@ describe('what a file system throws', () => {
     expect(error.message).toContain(': out of luck');
   });
 
-  test('what a file system throws from the sync of a directory keeps its words', async () => {
+  test('what a file system throws from the sync of a directory keeps its message', async () => {
     const openFiles = foreignFileSystem({ syncDirectory: fail });
     const error = await storageErrorOf(openFiles.syncDirectory('/data'));
     expect(error.message).toContain('out of luck');

@@ -53,7 +53,7 @@ describe('a file that is held open', () => {
     await file.close();
   });
 
-  test('a file that is held open gives its place in the table to others, and takes one again to be read', async () => {
+  test('a file that is held open can lose its slot in the table, and takes one again to be read', async () => {
     const { open, openFiles } = await prepare({ capacity: 2 });
     const files = [await open('a'), await open('b'), await open('c'), await open('d')];
     const helds = await Promise.all(files.map((file) => file.hold()));
@@ -88,7 +88,7 @@ describe('a file that is held open', () => {
     expect(storageErrorThrownBy(() => held.readSync(new Uint8Array(1), 0)).code).toBe('closed');
   });
 
-  test('a file that is held open is not read any more after its release, while others hold it', async () => {
+  test('a file that is held open cannot be read after its release, even while others hold it', async () => {
     const { open } = await prepare();
     const file = await open('a');
     const held = await file.hold();
@@ -122,7 +122,7 @@ describe('a file that is held open', () => {
     await file.close();
   });
 
-  test('a file that is held open is read again where a signal interrupts, so often and no more', async () => {
+  test('a file that is held open is read again if a signal interrupts, up to a limit', async () => {
     let calls = 0;
     let interruptions = 3;
     const fileSystem = withReadSync(() => {
@@ -143,7 +143,7 @@ describe('a file that is held open', () => {
     await file.close();
   });
 
-  test('a file that is held open tells the hook of a disk that fails', async () => {
+  test('a file that is held open reports a failing disk to the hook', async () => {
     const fileSystem = withReadSync(() => {
       throw systemError('read file', 'path', 'EIO');
     });
@@ -182,7 +182,7 @@ describe('a held file whose descriptor was closed', () => {
     return { openFiles, fileSystem, a, b, held, end };
   }
 
-  test('a held file whose descriptor was closed takes the place of an idle clean file', async () => {
+  test('a held file whose descriptor was closed takes the slot of an idle clean file', async () => {
     const { fileSystem, held, end } = await evicted('nothing');
     expect(held.readSync(new Uint8Array(1), 0)).toBe(1);
     expect(fileSystem.openPaths).toEqual(['/a']);
@@ -228,7 +228,7 @@ describe('a held file whose descriptor was closed', () => {
     await end();
   });
 
-  test('a held file whose descriptor was closed takes no place of its own while an asynchronous operation opens it', async () => {
+  test('a held file whose descriptor was closed takes no second slot while an asynchronous operation opens it', async () => {
     const { openFiles, fileSystem } = inMemory({ capacity: 2 });
     fileSystem.createFile('/a', Uint8Array.of(7));
     const [b, a] = [await openIn(openFiles, '/b'), await openIn(openFiles, '/a')];
@@ -270,7 +270,7 @@ describe('a held file whose descriptor was closed', () => {
     expect(openFiles.openCount).toBe(0);
   });
 
-  test('a held file whose descriptor was closed fails with EMFILE where nothing is left to give, and is read again later', async () => {
+  test('a held file whose descriptor was closed fails with EMFILE if the table holds nothing to release, and can be read later', async () => {
     const { openFiles, fileSystem, held, end } = await evicted('a read');
     fileSystem.intercept = ({ kind }) => (kind === 'open' ? { fail: 'EMFILE' } : undefined);
     expect(storageErrorThrownBy(() => held.readSync(new Uint8Array(1), 0))).toMatchObject({
@@ -316,7 +316,7 @@ describe('a held file whose descriptor was closed', () => {
     await end();
   });
 
-  test('a held file whose descriptor was closed that passes by the cache is read and gives its place back', async () => {
+  test('a held file whose descriptor was closed that bypasses the cache is read and frees its slot', async () => {
     const { open, openFiles } = await prepare({ capacity: 1 });
     const a = await open('a', 'direct');
     const held = await a.hold();
@@ -397,7 +397,7 @@ function openIn(openFiles: OpenFiles, path: string): Promise<VirtualFile> {
   return VirtualFile.open(path, { read: true, write: true, create: true, openFiles });
 }
 
-test('a file in memory is read at once, as far as the faults allow', async () => {
+test('a file in memory is read synchronously, as far as the faults allow', async () => {
   const { openFiles, fileSystem } = inMemory({ capacity: 1 });
   fileSystem.createFile('/a', new TextEncoder().encode('content'));
   const file = await openIn(openFiles, '/a');

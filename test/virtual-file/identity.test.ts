@@ -66,7 +66,7 @@ describe('the identity of a file on the real file system', () => {
   });
 });
 
-describe('a time of birth', () => {
+describe('a birth time', () => {
   let devices = 0n;
   /** As of a device that was never seen before. */
   function statsOf(times: { birth: bigint; change: bigint; modification: bigint }): fs.BigIntStats {
@@ -79,31 +79,31 @@ describe('a time of birth', () => {
     });
   }
 
-  test('a time of birth that is 0 is none', () => {
+  test('a birth time of 0 counts as unknown', () => {
     const stats = statsOf({ birth: 0n, change: 5n, modification: 5n });
     expect(birthTimeOf(stats, '/file')).toBeUndefined();
   });
 
-  test('a time of birth that may be the time of the last change in its place is none', () => {
+  test('a birth time that may be the time of the last change counts as unknown', () => {
     const stats = statsOf({ birth: 5n, change: 5n, modification: 4n });
     expect(birthTimeOf(stats, '/file')).toBeUndefined();
     // And so it stays, so that no identity changes.
     expect(birthTimeOf(Object.assign(stats, { ctimeNs: 9n }), '/file')).toBeUndefined();
   });
 
-  test('a time of birth that may be the time of the last write in its place is none', () => {
+  test('a birth time that may be the time of the last write counts as unknown', () => {
     const stats = statsOf({ birth: 5n, change: 6n, modification: 5n });
     expect(birthTimeOf(stats, '/file')).toBeUndefined();
   });
 
-  test('a time of birth that differs from both counts, and then does for each file of the device', () => {
+  test('a birth time that differs from both counts, and then does for each file of the device', () => {
     const stats = statsOf({ birth: 3n, change: 5n, modification: 4n });
     expect(birthTimeOf(stats, '/file')).toBe(3n);
     const fresh = Object.assign(stats, { birthtimeNs: 7n, ctimeNs: 7n, mtimeNs: 7n });
     expect(birthTimeOf(fresh, '/file')).toBe(7n);
   });
 
-  test('a time of birth of a new file counts where an older directory above it shows that the device has them', () => {
+  test('a birth time of a new file counts where an older directory above it shows that the device has them', () => {
     const directory = temporaryDirectory();
     const path = join(directory, 'below', 'below', 'file');
     fs.mkdirSync(join(directory, 'below', 'below'), { recursive: true });
@@ -150,7 +150,7 @@ describe('the file system in memory', () => {
     expect(inodeOf(await fileSystem.stat('/d'))).not.toBe(inodeOf(a));
   });
 
-  test('the file system in memory cannot tell a file from its successor without times of birth', async () => {
+  test('the file system in memory cannot distinguish a file from its successor without birth times', async () => {
     const fileSystem = new MemoryFileSystem({ birthTimes: 'none' });
     fileSystem.createFile('/a', OLD);
     const { identity } = await fileSystem.stat('/a');
@@ -337,7 +337,7 @@ describe('a file with immutable content that is opened again', () => {
   }
 });
 
-test('a file that others made in the place of a poisoned one, with its inode number, is sound', async () => {
+test('a file that other code made in place of a poisoned one, with its inode number, is not poisoned', async () => {
   const fileSystem = new MemoryFileSystem();
   fileSystem.createFile('/file', OLD);
   const openFiles = new OpenFiles({ fileSystem });

@@ -33,7 +33,7 @@ describe('a temporary name', () => {
   });
 });
 
-test('a scratch name tells its owner', () => {
+test('a scratch name contains its owner', () => {
   expect(ownerOf(SCRATCH_PREFIX + TOKEN)).toBe(OWNER);
   expect(isLeftoverName(SCRATCH_PREFIX + TOKEN)).toBe(true);
 });

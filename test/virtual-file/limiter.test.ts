@@ -28,7 +28,7 @@ describe('a limiter', () => {
     },
   );
 
-  test('a limiter gives the place of an operation that failed to the next', async () => {
+  test('a limiter passes the place of a failed operation to the next', async () => {
     const limiter = new Limiter(1);
     const failure = new Error('failed');
     const results = await Promise.allSettled([

@@ -40,7 +40,7 @@ describe('what opening does to a file', () => {
     expect(await contentAfterOpening(path, options)).toBe('');
   });
 
-  test('a created file has the mode asked for, cut by the umask', async () => {
+  test('a created file has the requested mode, cut by the umask', async () => {
     const path = join(temporaryDirectory(), 'file');
     await contentAfterOpening(path, { write: true, createNew: true, mode: 0o640 });
     expect(fs.statSync(path).mode & 0o777).toBe(0o640 & ~process.umask());
@@ -216,7 +216,7 @@ describe('an open file', () => {
     expect([...fs.readFileSync(path)]).toEqual([0, 0, 0, 7]);
   });
 
-  test('an open file takes places beyond 4 GiB', async () => {
+  test('an open file accepts offsets beyond 4 GiB', async () => {
     const path = join(temporaryDirectory(), 'file');
     const file = await nodeFileSystem.open(path, { read: true, write: true, createNew: true });
     const offset = 5 * 2 ** 30 + 3;

@@ -80,7 +80,7 @@ describe('the size of the table', () => {
     await Promise.all(files.map((file) => file.close()));
   });
 
-  test('a place whose file could not be opened counts as free', async () => {
+  test('a slot whose file could not be opened counts as free', async () => {
     let fails = true;
     const { open, openFiles } = table(1, ({ kind }) =>
       kind === 'open' && fails ? { fail: 'EACCES' } : undefined,
@@ -105,8 +105,8 @@ describe('the size of the table', () => {
   });
 });
 
-describe('when every place is taken and in use', () => {
-  test('opening waits until one is not', async () => {
+describe('when every slot is in use', () => {
+  test('opening waits until a slot is free', async () => {
     const { opened, open: letGo } = gate();
     const { open, fileSystem } = table(2, ({ kind }) =>
       kind === 'write' ? { delay: opened } : undefined,
@@ -136,7 +136,7 @@ describe('when every place is taken and in use', () => {
     for (const other of await Promise.all(waiting)) await other.close();
   });
 
-  test('no caller that waits for a place is forgotten if an open fails in between', async () => {
+  test('every caller that waits for a slot is served even if an open fails in between', async () => {
     const { opened, open: letGo } = gate();
     const { open, openFiles } = table(1, ({ kind, path }) => {
       if (kind === 'read') return { delay: opened };
@@ -165,8 +165,8 @@ describe('when every place is taken and in use', () => {
   });
 });
 
-describe('giving a descriptor up', () => {
-  test('giving a descriptor up comes after a sync where there are unsynced writes', async () => {
+describe('evicting a descriptor', () => {
+  test('evicting a descriptor comes after a sync where there are unsynced writes', async () => {
     const { open, history } = table(1);
     const file = await open('/a');
     await file.writeAllAt(bytes('x'), 0);
@@ -203,7 +203,7 @@ describe('giving a descriptor up', () => {
     await file.close();
   });
 
-  test('giving a descriptor up after truncating while opening comes after a sync', async () => {
+  test('evicting a descriptor after truncating while opening comes after a sync', async () => {
     const { open, fileSystem, history } = table(1);
     fileSystem.createFile('/a', bytes('content'));
     const file = await open('/a', { write: true, truncate: true });
@@ -212,7 +212,7 @@ describe('giving a descriptor up', () => {
     await file.close();
   });
 
-  test('giving a descriptor up also syncs what was written while a sync ran', async () => {
+  test('evicting a descriptor also syncs what was written while a sync ran', async () => {
     const { opened, open: letGo } = gate();
     let first = true;
     const { open, history } = table(1, ({ kind }) => {
@@ -242,7 +242,7 @@ describe('giving a descriptor up', () => {
     await file.close();
   });
 
-  test('giving a descriptor up never syncs scratch files', async () => {
+  test('evicting a descriptor never syncs scratch files', async () => {
     const { open, operations } = table(1);
     const files: VirtualFile[] = [];
     for (let n = 0; n < 4; n += 1) {
@@ -255,7 +255,7 @@ describe('giving a descriptor up', () => {
     expect(operations.some(({ kind }) => kind === 'sync' || kind === 'sync-data')).toBe(false);
   });
 
-  test('giving a descriptor up takes clean files first', async () => {
+  test('evicting a descriptor prefers clean files', async () => {
     const { open, fileSystem, operations } = table(4);
     const names = ['/clean1', '/dirty1', '/dirty2', '/clean2'];
     const files: VirtualFile[] = [];
@@ -270,7 +270,7 @@ describe('giving a descriptor up', () => {
     await Promise.all(files.map((file) => file.close()));
   });
 
-  test('giving a descriptor up takes files that were not used of late first', async () => {
+  test('evicting a descriptor prefers files that were not used recently', async () => {
     const { open, history } = table(4);
     const used = await open('/used');
     for (let n = 0; n < 40; n += 1) {
@@ -282,7 +282,7 @@ describe('giving a descriptor up', () => {
     await used.close();
   });
 
-  test('giving a descriptor up with a failing sync poisons that file, not the one that needed the place', async () => {
+  test('evicting a descriptor with a failing sync poisons that file, not the one that needed the slot', async () => {
     const { open, fatal, history, openFiles } = table(1, ({ kind, path }) =>
       kind === 'sync' && path === '/a' ? { fail: 'EIO' } : undefined,
     );
@@ -300,7 +300,7 @@ describe('giving a descriptor up', () => {
     expect(openFiles.openCount).toBe(0);
   });
 
-  test('giving a descriptor up with a failing close poisons that file, not the one that needed the place', async () => {
+  test('evicting a descriptor with a failing close poisons that file, not the one that needed the slot', async () => {
     const { open, text } = table(1, ({ kind, path }) =>
       kind === 'close' && path === '/a' ? { fail: 'EDQUOT' } : undefined,
     );
@@ -314,7 +314,7 @@ describe('giving a descriptor up', () => {
     await Promise.all([file.close(), other.close()]);
   });
 
-  test('giving a descriptor up is waited for by an operation, and by a close, that come meanwhile', async () => {
+  test('operations and closes wait for an eviction in progress', async () => {
     for (const act of ['read', 'close'] as const) {
       const { opened, open: letGo } = gate();
       const { open, history, openFiles } = table(1, ({ kind, path }) =>
@@ -335,7 +335,7 @@ describe('giving a descriptor up', () => {
     }
   });
 
-  test('giving a descriptor up in the very turn of a close leaves nothing open when the close is done', async () => {
+  test('evicting a descriptor at the moment of a close leaves nothing open when the close is done', async () => {
     const { opened, open: letGo } = gate();
     const { open, fileSystem } = table(1, ({ kind, path }) =>
       kind === 'sync' && path === '/a' ? { delay: opened } : undefined,
@@ -450,7 +450,7 @@ describe('when the system has no descriptor left', () => {
     await Promise.all([...files, ...others].map((file) => file.close()));
   });
 
-  test('a system without descriptors is an error where there is nothing to give back', async () => {
+  test('a system without descriptors is an error if the table holds none to release', async () => {
     const { open } = tightTable(0, 'EMFILE');
     expect(await storageErrorOf(open('/a'))).toMatchObject({ code: 'io', errno: 'EMFILE' });
   });
@@ -464,7 +464,7 @@ describe('when the system has no descriptor left', () => {
     await Promise.all(files.map((file) => file.close()));
   });
 
-  test('syncing a directory gives descriptors back, too', async () => {
+  test('syncing a directory releases descriptors, too', async () => {
     const { open, openFiles, fileSystem } = table(10, ({ kind }) =>
       kind === 'sync-directory' && fileSystem.openCount >= 2 ? { fail: 'EMFILE' } : undefined,
     );
@@ -491,7 +491,7 @@ describe('when the system has no descriptor left', () => {
     await file.close();
   });
 
-  test('descriptors that are on the way to the table are waited for', async () => {
+  test('descriptors that are being opened are waited for', async () => {
     const { opened, open: letGo } = gate();
     const { open, openFiles } = tightTable(2, 'EMFILE', 10, opened);
     const openings = Array.from({ length: 6 }, (_, n) => open(`/${n}`));
@@ -533,7 +533,7 @@ describe('syncing directories', () => {
     expect(most).toBe(Math.min(2, MAXIMUM_SYNCS));
   });
 
-  test('syncing directories that fails is told to the hook', async () => {
+  test('a failed sync of a directory is reported to the hook', async () => {
     const { openFiles, fatal } = table(10, ({ path }) =>
       path === '/' ? { fail: 'EIO' } : undefined,
     );

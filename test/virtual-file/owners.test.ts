@@ -35,7 +35,7 @@ describe.runIf(HAS_PROC)('an owner', () => {
     expect(systemOwners.stateOf('0'.repeat(28))).toBe('unknown');
   });
 
-  test('an owner whose number another thread has got since has ended', () => {
+  test('an owner whose number now belongs to another thread has ended', () => {
     expect(systemOwners.stateOf(ofThread(process.pid, '00000000ff'))).toBe('ended');
   });
 
@@ -43,7 +43,7 @@ describe.runIf(HAS_PROC)('an owner', () => {
     expect(systemOwners.stateOf(ofThread(0x7fff_fff0))).toBe('ended');
   });
 
-  test('an owner is running as long as its process is, and has ended before anybody asks for its status', async () => {
+  test('an owner is running as long as its process is, and has ended before its exit status is collected', async () => {
     // The shell does not ask: its child stays a zombie.
     const shell = spawn('sh', ['-c', 'sleep 60 & echo $!; exec sleep 60'], {
       stdio: ['ignore', 'pipe', 'ignore'],
@@ -63,7 +63,7 @@ describe.runIf(HAS_PROC)('an owner', () => {
     }
   });
 
-  test('an owner that is a worker thread has ended with it, though the process goes on', async () => {
+  test('an owner that is a worker thread has ended with it, though the process continues', async () => {
     const program = await bundledProgram(new URL('programs/owner.ts', import.meta.url));
     const worker = new Worker(program);
     const [owner] = await once(worker, 'message');

@@ -62,7 +62,7 @@ describe('after a failed sync', () => {
     await Promise.all([writer.close(), other.close()]);
   });
 
-  test('after a failed sync, another that holds the file open is told at its next read', async () => {
+  test('after a failed sync, another that holds the file open gets the error at its next read', async () => {
     const { open, failSyncs } = disk();
     const [writer, other] = [await open(), await open()];
     const held = await other.hold();
@@ -124,7 +124,7 @@ describe('after a failed sync', () => {
     },
   );
 
-  test('other files are synced as ever', async () => {
+  test('other files are still synced', async () => {
     const { fileSystem, open, failSyncs } = disk();
     fileSystem.createFile('/sound', OLD);
     const file = await open();

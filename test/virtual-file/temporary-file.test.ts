@@ -11,7 +11,7 @@ function inMemory() {
 }
 
 describe('creating', () => {
-  test('creating a temporary file gives an empty file for reading and writing, with the mode asked for', async () => {
+  test('creating a temporary file gives an empty file for reading and writing, with the requested mode', async () => {
     const { fileSystem, openFiles } = inMemory();
     const temporary = await TemporaryFile.create('/temporary', { openFiles, mode: 0o600 });
     expect(temporary.path).toBe('/temporary');
@@ -50,7 +50,7 @@ describe('creating', () => {
 });
 
 describe('a temporary file', () => {
-  test('a temporary file that is disposed of goes away', async () => {
+  test('a temporary file that is disposed of is deleted', async () => {
     const { fileSystem, openFiles } = inMemory();
     {
       await using temporary = await TemporaryFile.create('/temporary', { openFiles });
@@ -143,7 +143,7 @@ test.each([Number.NaN, -1, 0o10000, 1.5])('a mode of %s is invalid input', async
   expect(fileSystem.operationCount).toBe(0);
 });
 
-test('a mode of 0o7777 is taken', async () => {
+test('a mode of 0o7777 is accepted', async () => {
   const openFiles = new OpenFiles({ fileSystem: new MemoryFileSystem({ umask: 0 }) });
   await using file = await TemporaryFile.create('/file', { openFiles, mode: 0o7777 });
   expect((await file.file.stat()).mode).toBe(0o7777);

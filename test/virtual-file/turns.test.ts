@@ -47,7 +47,7 @@ test('a caller that stops waiting is rejected immediately, and does not let the 
   expect(events).toEqual(['first', 'third']);
 });
 
-test('of many that give up, and one that came too late, none lets the next one in', async () => {
+test('callers that stop waiting, even too late, do not let the next one in', async () => {
   const turn = { owner: {}, name: 'file' };
   const { opened, open } = gate();
   const { signal, abort } = abortable();
@@ -64,7 +64,7 @@ test('of many that give up, and one that came too late, none lets the next one i
   expect(await next).toBe('next');
 });
 
-test('who has given up before anybody came leaves the name free', async () => {
+test('a caller that stops waiting before its turn leaves the name free', async () => {
   const turn = { owner: {}, name: 'file' };
   const { signal, abort } = abortable();
   abort();

@@ -15,7 +15,7 @@ function disk() {
   return { fileSystem, openFiles: new OpenFiles({ fileSystem }) };
 }
 
-test('each file has a name of its own that tells its owner', async () => {
+test('each file has a unique name that contains its owner', async () => {
   const { fileSystem, openFiles } = disk();
   const files = [];
   for (let n = 0; n < 50; n += 1) files.push(await createUnique(pathOf, { openFiles }));
@@ -26,7 +26,7 @@ test('each file has a name of its own that tells its owner', async () => {
   expect(fileSystem.paths()).toEqual([]);
 });
 
-test('a name that is taken is not used, and what has it stays', async () => {
+test('a name that is taken is not used, and its file stays', async () => {
   const { fileSystem, openFiles } = disk();
   const taken = '/data/taken';
   fileSystem.createFile(taken, new Uint8Array(1));

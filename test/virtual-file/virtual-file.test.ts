@@ -77,7 +77,7 @@ describe('opening', () => {
     expect((await storageErrorOf(fileSystem.stat('/a'))).code).toBe('not-found');
   });
 
-  test('without a table of its own a file is in the one that the process shares', async () => {
+  test('a file without its own table is in the one that the process shares', async () => {
     const path = join(temporaryDirectory(), 'file');
     const file = await VirtualFile.open(path, READ_WRITE);
     expect(file.openFiles).toBe(OpenFiles.shared());
@@ -87,7 +87,7 @@ describe('opening', () => {
 });
 
 describe('reading', () => {
-  test('past the end gives what is there; all of it or an error with the place', async () => {
+  test('a read past the end returns the bytes that exist; an exact read fails with the offset', async () => {
     const { file } = await openInMemory('0123456789');
     const target = new Uint8Array(8);
     expect(await file.readAt(target, 4)).toBe(6);
@@ -108,7 +108,7 @@ describe('reading', () => {
     expect(text(target.subarray(0, 10))).toBe('0123456789');
   });
 
-  test('reading that is interrupted up to 16 times goes on where it was', async () => {
+  test('reading that is interrupted up to 16 times continues where it was', async () => {
     let interruptions = 0;
     const { file } = await openInMemory('0123456789', ({ kind, offset }) => {
       if (kind !== 'read') return undefined;
@@ -124,7 +124,7 @@ describe('reading', () => {
     expect(interruptions).toBe(16);
   });
 
-  test('reading that is interrupted for ever ends in an error', async () => {
+  test('reading that is always interrupted ends with an error', async () => {
     const { file, count } = await openInMemory('content', ({ kind }) =>
       kind === 'read' ? { fail: 'EINTR' } : undefined,
     );
@@ -154,7 +154,7 @@ describe('reading', () => {
     },
   );
 
-  test('the whole file stops at a limit', async () => {
+  test('reading the complete file stops at a limit', async () => {
     const { file, count } = await openInMemory('0123456789');
     expect(text(await file.readToEnd({ maximumLength: 10 }))).toBe('0123456789');
     const reads = count('read');
@@ -167,7 +167,7 @@ describe('reading', () => {
     expect(await file.readToEnd({ maximumLength: 0 })).toHaveLength(0);
   });
 
-  test('a file that was cut after its size was asked for is truncated', async () => {
+  test('a file that was cut after its size was read is truncated', async () => {
     const { file, fileSystem } = await openInMemory('0123456789');
     const { opened, open } = gate();
     fileSystem.intercept = ({ kind }) => (kind === 'read' ? { delay: opened } : undefined);
@@ -200,7 +200,7 @@ describe('writing', () => {
     expect(writes).toBe(2);
   });
 
-  test('a full disk is io with ENOSPC, and the file goes on', async () => {
+  test('a full disk is io with ENOSPC, and the file stays usable', async () => {
     let full = true;
     const { file, fileSystem, fatal } = await openInMemory('', ({ kind }) =>
       kind === 'write' && full ? { fail: 'ENOSPC' } : undefined,
@@ -269,7 +269,7 @@ describe('after a failed sync', () => {
     },
   );
 
-  test('a sync that was asked for at the same time does not succeed', async () => {
+  test('a sync that was requested at the same time does not succeed', async () => {
     const { opened, open } = gate();
     let syncs = 0;
     const { file, count } = await openInMemory('content', ({ kind }) => {
@@ -444,14 +444,14 @@ describe('closing', () => {
     expect(operations.map(({ kind }) => kind)).toEqual(['close']);
   });
 
-  test('closing again is harmless', async () => {
+  test('closing again has no effect', async () => {
     const { file, count } = await openInMemory('content');
     await Promise.all([file.close(), file.close(), file[Symbol.asyncDispose]()]);
     await file.close();
     expect(count('close')).toBe(1);
   });
 
-  test('closing that fails is an error, and gives the place in the table back', async () => {
+  test('closing that fails is an error, and frees the slot of the table', async () => {
     const { file, openFiles } = await openInMemory('content', ({ kind }) =>
       kind === 'close' ? { fail: 'EDQUOT' } : undefined,
     );
@@ -498,7 +498,7 @@ describe('closing', () => {
     expect(operations.map(({ kind }) => kind)).toEqual(expected);
   });
 
-  test('closing tells of bytes that could not be written back, which no later sync would', async () => {
+  test('closing reports bytes that could not be written back, which no later sync would report', async () => {
     let isLost = false;
     const fileSystem = new MemoryFileSystem({
       intercept: ({ kind }) => {
@@ -522,7 +522,7 @@ describe('closing', () => {
     expect((await storageErrorOf(again)).code).toBe('sync-failed');
   });
 
-  test('closing that syncs is not evicted meanwhile, and others get its place afterwards', async () => {
+  test('a file is not evicted while closing syncs it, and its slot is free afterwards', async () => {
     const { opened, open } = gate();
     const fileSystem = new MemoryFileSystem({
       intercept: ({ kind }) => (kind === 'sync' ? { delay: opened } : undefined),

@@ -13,7 +13,7 @@ function countingLine() {
   return { line, controller, passOn, passedOn: () => passedOn };
 }
 
-test('who gives up leaves the line, and wakes nobody', async () => {
+test('an operation that stops waiting leaves the line and wakes no other', async () => {
   const { line, controller, passOn, passedOn } = countingLine();
   const first = line.wait(undefined, passOn);
   const second = line.wait(controller.signal, passOn);

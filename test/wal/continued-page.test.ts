@@ -29,7 +29,7 @@ async function read(change: (header: DataView) => void) {
 test.each<[string, (header: DataView) => void]>([
   ['as it was written', () => {}],
   ['that is not needed for a backup', (header) => header.setUint16(2, 0x05, true)],
-])('a page %s goes on with its record', async (_, change) => {
+])('a page %s continues with its record', async (_, change) => {
   const { lsns, end, all } = await read(change);
   expect(lsns).toEqual(all);
   expect(end?.kind).toBe('end-of-wal');

@@ -83,7 +83,7 @@ describe('a record that can be read in both ways', () => {
     expect(heapDialectOf(allNull, 15)).toBe('undecided');
   });
 
-  test('a record that can be read in both ways is read as it is told, and refused without being told', () => {
+  test('a record that can be read in both ways is read in the given dialect, and refused without one', () => {
     expect(chosenHeapDialect(both, 15, 'neon')).toBe('neon');
     expect(chosenHeapDialect(both, 15, 'vanilla')).toBe('vanilla');
     const error = storageErrorThrownBy(() => chosenHeapDialect(both, 15));
@@ -92,7 +92,7 @@ describe('a record that can be read in both ways', () => {
   });
 });
 
-test('a record that contradicts what is told is corrupt', () => {
+test('a record that contradicts the given dialect is corrupt', () => {
   const lock = heap(LOCK, '03000000 0200 06 00');
   expect(chosenHeapDialect(lock, 14, 'vanilla')).toBe('vanilla');
   const error = storageErrorThrownBy(() => chosenHeapDialect(lock, 14, 'neon'));
@@ -100,7 +100,7 @@ test('a record that contradicts what is told is corrupt', () => {
   expect(error.message).toContain('expected neon, found vanilla');
 });
 
-test('16 and 17 have one dialect, whatever is told', () => {
+test('16 and 17 have one dialect, whatever dialect is given', () => {
   const lock = heap(LOCK, '03000000 0200 06 00');
   expect(chosenHeapDialect(lock, 17, 'neon')).toBe('vanilla');
 });
@@ -118,7 +118,7 @@ test.each([
   expect(error.message).toMatch(/Heap\/(DELETE|UPDATE|LOCK)/);
 });
 
-test('any main data gives an answer or a typed error, and never contradicts what is told', () => {
+test('any main data gives a dialect or a typed error, and never contradicts the given one', () => {
   fc.assert(
     fc.property(
       fc.constantFrom(DELETE, UPDATE, 0x40, LOCK),

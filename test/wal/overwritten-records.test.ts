@@ -36,14 +36,14 @@ async function read(builder: WalBuilder, options: WalReadOptions = {}) {
 const startsOf = ({ records }: WalBuilder): bigint[] => records.map(({ startLsn }) => startLsn);
 
 describe('after an incomplete record', () => {
-  test('WAL goes on with the record that names it', async () => {
+  test('WAL continues with the record that names it', async () => {
     const { builder } = built(overwriteRecord);
     const { lsns, end } = await read(builder);
     expect(lsns).toEqual(startsOf(builder));
     expect(end?.kind).toBe('end-of-wal');
   });
 
-  test('WAL that is read from inside the record goes on, too', async () => {
+  test('WAL that is read from inside the record continues, too', async () => {
     const { builder, voidLsn } = built(overwriteRecord);
     for (const start of [voidLsn, voidLsn + 8n, START + BigInt(PAGE)]) {
       expect((await read(builder, { start })).lsns).toEqual(startsOf(builder).slice(1));

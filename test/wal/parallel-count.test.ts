@@ -152,7 +152,7 @@ describe('on threads', () => {
     expect(await countSplit(paths, {}, parallel())).toEqual(await countAlone(paths, {}));
   });
 
-  test('a file that is gone meanwhile is told by the reader that goes on', async () => {
+  test('a file that disappears meanwhile is reported by the reader that continues', async () => {
     const directory = walDirectoryOfTest();
     const paths = pathsIn(directory);
     const extent = { start: FIRST, end: FIRST + BigInt(LENGTH) };

@@ -287,7 +287,7 @@ test('a record that ends where the page ends is followed by the first one of the
   expect(chunk.rows.startLsn(1)).toBe(BigInt(SEGMENT_SIZE + PAGE + 24));
 });
 
-describe('records are found up to one that goes on in a page', () => {
+describe('records are found up to one that continues in a page', () => {
   test.each<[string, (view: DataView) => void]>([
     ['of another version', (view) => view.setUint16(PAGE, MAGICS[16] as number, true)],
     ['that begins with a record', (view) => view.setUint16(PAGE + 2, 0, true)],
@@ -298,13 +298,13 @@ describe('records are found up to one that goes on in a page', () => {
     ['with another rest', (view) => view.setUint32(PAGE + 16, 8000, true)],
     ['whose next page is damaged', (view) => view.setUint8(2 * PAGE, 0)],
     ['with a byte that was changed', (view) => view.setUint8(PAGE + 5000, 6)],
-  ])('records are found up to one that goes on in a page %s', (_, damage) => {
+  ])('records are found up to one that continues in a page %s', (_, damage) => {
     const { chunk, kernel } = chunkWith(crossingPages().bytes);
     damage(chunk.memory.view);
     expect(findIn(kernel, 4 * PAGE + 1)).toBe(4);
   });
 
-  test('records are found up to one that goes on after the limit', () => {
+  test('records are found up to one that continues after the limit', () => {
     const { records, bytes } = crossingPages();
     const end = Number((records[4] as { endLsn: bigint }).endLsn) - SEGMENT_SIZE;
     for (const [limit, count] of [

@@ -97,7 +97,7 @@ describe('records', () => {
     for await (const batch of wal) expect(batch.bytes(0).buffer).toBe(batch.memory.bytes.buffer);
   });
 
-  test('records longer than what is read at a time, over segments, have memory of their own', async () => {
+  test('records longer than one read, over segments, have separate memory', async () => {
     const builder = new WalBuilder();
     builder.append(message(10));
     builder.append(message(3 * SEGMENT_SIZE));
@@ -168,7 +168,7 @@ describe('the range', () => {
     expect(found.end).toContain('end-of-range');
   });
 
-  test('the range that starts in damage tells of it once', async () => {
+  test('a range that starts in damage reports it once', async () => {
     const builder = built();
     for (let index = 0; index < 5; index += 1) builder.append(message(5000));
     const [{ bytes }] = builder.files as [{ bytes: Uint8Array }];
@@ -360,7 +360,7 @@ describe('the end', () => {
     }
   });
 
-  test('the end of the WAL goes on after a segment switch, over zeros without page headers', async () => {
+  test('the end of the WAL continues after a segment switch, over zeros without page headers', async () => {
     const builder = built();
     const last = builder.append(switchRecord());
     builder.fillSegment();
@@ -482,7 +482,7 @@ describe('a source', () => {
     }
   });
 
-  test('a source prefers a whole segment to a partial one, and reads the partial one alone', async () => {
+  test('a source prefers a complete segment to a partial one, and reads the partial one alone', async () => {
     const directory = await temporaryDirectory();
     const builder = await filesIn(directory);
     const last = join(directory, '000000010000000000000002');
@@ -538,7 +538,7 @@ describe('a source', () => {
     return { source, promote, writeHistory, builder };
   }
 
-  test('a source that grows goes on with the timeline of a promoted server, once its history follows its segment', async () => {
+  test('a source that grows continues with the timeline of a promoted server, once its history follows its segment', async () => {
     const { source, promote, writeHistory, builder } = promotion();
     const steps = [promote, writeHistory];
     const found = await read(source, {
@@ -570,7 +570,7 @@ describe('a source', () => {
     expect(found.end).toMatch(/^end-of-wal at .*timeline of the WAL page .*expected 2, found 1/);
   });
 
-  test('a source that grows does not go on with a timeline that left it before its end', async () => {
+  test('a source that grows does not continue with a timeline that left it before its end', async () => {
     const { source, promote, writeHistory } = promotion();
     const reading = read(source, {
       waitForMore: async (lsn) => {

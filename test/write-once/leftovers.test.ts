@@ -59,7 +59,7 @@ describe('leftovers of a crash', () => {
     expect(fileSystem.crash(loseEverything).paths()).toEqual(['/data/second']);
   });
 
-  test('one that somebody else removes at the same time is not ours to report', async () => {
+  test('a leftover that another process removes at the same time is not reported', async () => {
     const { fileSystem, openFiles } = withFiles('a.___temp', 'b.___temp');
     fileSystem.intercept = ({ kind, path }) =>
       kind === 'unlink' && path.includes('a.') ? { fail: 'ENOENT' } : undefined;
@@ -114,7 +114,7 @@ describe('leftovers of a crash', () => {
   });
 });
 
-describe('files whose names tell who made them', () => {
+describe('files whose names contain their owner', () => {
   test.each([
     ['running', 'are kept'],
     ['ended', 'are removed'],
@@ -130,7 +130,7 @@ describe('files whose names tell who made them', () => {
     expect(fileSystem.paths()).toEqual(isKept ? paths : []);
   });
 
-  test('the owner is asked for once, however many files it has', async () => {
+  test('the owner is requested once, however many files it has', async () => {
     const { fileSystem, openFiles } = withFiles();
     for (const stem of ['a', 'b', 'c']) {
       const name = leftoverName(stem, ownerThat('ended', fileSystem));

@@ -128,7 +128,7 @@ describe('a file on the real file system', () => {
     },
   );
 
-  test('1,000 overwrites at once leave the last one, whole, and no temporary', async () => {
+  test('1,000 concurrent overwrites leave the last one, complete, and no temporary file', async () => {
     const contents = Array.from({ length: 1000 }, (_, index) => `${index}:`.repeat(300));
     const openFiles = new OpenFiles({ capacity: 4 });
     const path = join(directory, 'file');
@@ -172,7 +172,7 @@ describe('what others have left in the directory', () => {
     expect(fileSystem.paths().includes(path)).toBe(result === 'stays');
   });
 
-  test('a temporary file whose name tells no owner stays', async () => {
+  test('a temporary file whose name contains no owner stays', async () => {
     const { fileSystem, openFiles } = withOldFile();
     for (const name of ['file.___temp', 'file.0.___temp', 'ephemeral-0f']) {
       fileSystem.createFile(`/data/${name}`, bytes('half of some'));
@@ -227,7 +227,7 @@ describe('what others have left in the directory', () => {
     },
   );
 
-  test('what others have left in the directory is looked for once by overwrites that begin together', async () => {
+  test('overwrites that begin together search the directory for leftovers once', async () => {
     const { fileSystem, openFiles } = withOldFile();
     let seen = 0;
     fileSystem.intercept = ({ kind }) => {
@@ -266,7 +266,7 @@ describe('what has the name', () => {
 });
 
 describe('mode and owner', () => {
-  test('a new file gets the mode asked for, cut by the umask', async () => {
+  test('a new file gets the requested mode, cut by the umask', async () => {
     const { fileSystem, openFiles } = withOldFile();
     await overwriteFile('/data/new', NEW, { openFiles, mode: 0o666 });
     await overwriteFile('/data/secret', NEW, { openFiles, mode: 0o600 });
@@ -274,7 +274,7 @@ describe('mode and owner', () => {
     expect((await fileSystem.stat('/data/secret')).mode).toBe(0o600);
   });
 
-  test('nobody else can read the new content of a secret file at any time', async () => {
+  test('no other user can read the new content of a secret file at any time', async () => {
     const { fileSystem, openFiles } = withOldFile();
     fileSystem.createFile('/data/secret', bytes(OLD), { mode: 0o400, userId: 5, groupId: 6 });
     const modes = new Set<number>();
@@ -635,7 +635,7 @@ describe('an abort', () => {
     }
   });
 
-  test('an abort while others have their turn takes effect at once, and they are not disturbed', async () => {
+  test('an abort while other overwrites have their turn takes effect immediately, and does not disturb them', async () => {
     const { fileSystem, openFiles } = withOldFile();
     let release = (): void => {};
     const delay = new Promise<void>((resolve) => {
@@ -683,7 +683,7 @@ describe('many overwrites', () => {
     expect(contentOf(fileSystem)).toBe('second');
   });
 
-  test('many overwrites of different files run beside each other', async () => {
+  test('overwrites of different files run concurrently', async () => {
     const { fileSystem, openFiles } = withOldFile();
     let syncsAtOnce = 0;
     let most = 0;

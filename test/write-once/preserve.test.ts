@@ -65,7 +65,7 @@ describe.runIf(HAS_LISTS)('an access control list', () => {
     expect(fs.readdirSync(directory)).toEqual(['file']);
   });
 
-  test('an access control list lets nobody open the temporary file meanwhile who may not open the old one', async () => {
+  test('an access control list never lets a user open the temporary file who may not open the old one', async () => {
     fs.writeFileSync(path, 'old');
     setList(path);
     const before = listOf(path);
@@ -135,7 +135,7 @@ describe.runIf(HAS_COPY)("preserve: 'all'", () => {
     expect(fs.readdirSync(directory).sort()).toEqual(['file', 'programs']);
   });
 
-  test('preserving all changes nothing where there is no such program', async () => {
+  test('preserving all changes nothing if the program is missing', async () => {
     fs.writeFileSync(path, 'old');
     process.env['PATH'] = directory;
     expect(await canCopyAttributes()).toBe(false);

@@ -224,7 +224,7 @@ describe('keys of prototypes', () => {
   });
 });
 
-describe('text that is no configuration', () => {
+describe('text that is not a configuration', () => {
   test.each<[string, string, number | undefined]>([
     ['nothing', '', undefined],
     ['other tables only', '[other]\n', undefined],

@@ -77,7 +77,7 @@ describe('which compressor is chosen', () => {
     },
   );
 
-  test.each(LEVELS)('a compressor says the level it was asked for: %i', async (level) => {
+  test.each(LEVELS)('a compressor has the requested level: %i', async (level) => {
     for (const compressor of await compressors(level)) expect(compressor.level).toBe(level);
   });
 });
@@ -200,7 +200,7 @@ describe('every level', () => {
     },
   );
 
-  test('levels of none and the default are fine', () => {
+  test('no compression and the default level are accepted', () => {
     checkCompression({ kind: 'none' });
     checkCompression(DEFAULT_COMPRESSION);
     for (const level of LEVELS) checkCompression({ kind: 'zstd', level });

@@ -291,7 +291,7 @@ describe('bad frames', () => {
     await expectError(encodeFrame({ blocks, reservedBit: true }), { code: 'corrupt' });
   });
 
-  test('random damage anywhere is told as a StorageError, or gives one content every way', async () => {
+  test('random damage anywhere is a StorageError, or gives the same content every way', async () => {
     const samples = [
       Buffer.from(await compress(bytesOf(3000, 1))),
       Buffer.from(await compress(bytesOf(200_000, 2))),
@@ -331,7 +331,7 @@ describe('bad frames', () => {
     );
   });
 
-  test('random damage of a large frame is told, or gives a content within the limit', async () => {
+  test('random damage of a large frame is an error, or gives a content within the limit', async () => {
     const content = bytesOf(MIB + 200_000, 3);
     const frame = Buffer.from(await compress(content));
     await fc.assert(
@@ -373,7 +373,7 @@ describe('limits', () => {
     }
   });
 
-  test('bombs are refused before anything comes out', async () => {
+  test('decompression bombs are refused before any output', async () => {
     // 12 KiB that stand for 384 MiB.
     const repeated: TestBlock = { kind: 'repeated', byte: 0, length: 128 * KIB };
     const bomb = encodeFrame({ blocks: new Array(3072).fill(repeated) });
@@ -391,7 +391,7 @@ describe('limits', () => {
     expect(process.cpuUsage(start).user).toBeLessThan(2_000_000);
   });
 
-  test('a content size that lies in a few bytes is refused without allocating', async () => {
+  test('a false content size in a few bytes is refused without allocating', async () => {
     const blocks: TestBlock[] = [{ kind: 'raw', bytes: Buffer.from('x') }];
     for (const value of [2n ** 31n, 2n ** 40n, 2n ** 52n, 2n ** 63n, 2n ** 64n - 1n]) {
       for (const window of [undefined, 0x68]) {

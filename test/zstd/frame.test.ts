@@ -114,7 +114,7 @@ describe('the header', () => {
     expect(scanZstdFrame(frame).contentSize).toBe(256);
   });
 
-  test('a content size beside a window', () => {
+  test('a content size in a header with a window', () => {
     const frame = encodeFrame({
       blocks: [{ kind: 'repeated', byte: 1, length: 700 }],
       contentSize: { size: 4, value: 700n },

@@ -15,7 +15,7 @@ describe('memory of the zstd module', () => {
     module.free(larger);
   });
 
-  test('a region that cannot grow stays whose it is', async () => {
+  test('a region that cannot grow stays valid', async () => {
     const module = await ZstdModule.load();
     const region = module.allocate(1000);
     expect(storageErrorThrownBy(() => module.grown(region, TOO_MUCH)).code).toBe('io');

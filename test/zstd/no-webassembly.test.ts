@@ -87,7 +87,7 @@ test('levels that are best compressed by WebAssembly are compressed by something
   expect(Buffer.compare(decompressor.decompress(frame, LIMITS), content)).toBe(0);
 });
 
-test('what needs WebAssembly says so, and works once it is there', async () => {
+test('without WebAssembly, an error names it; once it is available, the call succeeds', async () => {
   expect(await storageErrorOf(loadCompressor(22))).toMatchObject({
     code: 'io',
     expected: 'WebAssembly',

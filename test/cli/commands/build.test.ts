@@ -38,7 +38,7 @@ async function build(
 }
 
 describe('build', () => {
-  test('build tells what was wrong first, even where the temporary file cannot be deleted', async () => {
+  test('build reports the first error, even if the temporary file cannot be deleted', async () => {
     const out = temporaryDirectory();
     async function* stdin(): AsyncGenerator<Uint8Array> {
       yield Buffer.from(ndjson(DELTA, ''));
@@ -89,7 +89,7 @@ describe('build', () => {
     ]);
   });
 
-  test('build takes raw values as they are', async () => {
+  test('build stores raw values unchanged', async () => {
     const raw = (key: string, will_init: boolean, hex: string) => ({
       ...ENTRY,
       key,

@@ -92,7 +92,7 @@ describe('the timeline of a pageserver', () => {
   });
 });
 
-describe('damage is told as what it is', () => {
+describe('damage is reported by its kind', () => {
   test('check finds a layer missing', async () => {
     const { root, at } = copyOfGolden();
     const image = names.find((name) => canonical(name).length === 91) ?? '';
@@ -276,7 +276,7 @@ describe('the directory of a pageserver', () => {
     expect(at(cut)).toEqual({ state: 'size-differs', decision: 'evict' });
   });
 
-  test('the directory of a pageserver with a file that is nothing keeps the tenant from being loaded', async () => {
+  test('an unknown file in the directory of a pageserver keeps the tenant from being loaded', async () => {
     const root = localCopy();
     writeFileSync(join(root, 'metadata'), '');
     const { status, findings } = await checkLines(root);
@@ -309,7 +309,7 @@ describe('layers that are named', () => {
     expect(parseLines(rest.stdout).slice(0, 2)).toEqual(lines.slice(0, 2));
   });
 
-  test('layers that are named are taken by the worker of their share', async () => {
+  test('layers that are named are checked by the worker of their share', async () => {
     const taken: unknown[] = [];
     for (const share of ['0/2', '1/2']) {
       const words = ['check', '--files-from', '-', '--shard', share, '--ndjson'];
@@ -323,7 +323,7 @@ describe('layers that are named', () => {
     expect(taken.sort()).toEqual([...SOUND].sort());
   });
 
-  test('layers that are named that cannot be looked at are unknown, with exit status 3', async () => {
+  test('named layers that cannot be examined are unknown, with exit status 3', async () => {
     const directory = temporaryDirectory();
     const result = await runCli(['check', '--files-from', '-', '--ndjson'], { stdin: directory });
     expect(result.status).toBe(3);

@@ -112,7 +112,7 @@ test('a damaged row says what is wrong, and neither the path nor its columns aga
   expect(row).not.toContain('blob-len-past-eof');
 });
 
-test('damage outside of the LSNs that are wanted is not told', async () => {
+test('damage outside of the wanted LSNs is not reported', async () => {
   const path = corruptFiles().find((file) => file.id === '40-blob-len-past-eof')?.path ?? '';
   for (const words of [
     ['--lsn-end', '0000000001000010'],

@@ -62,7 +62,7 @@ test('a cluster that was not shut down is 1, unless it is allowed', async () => 
   expect((await importInto(out, directory, '--allow-unclean')).status).toBe(0);
 });
 
-test('a layer that is there is not replaced', async () => {
+test('an existing layer is not replaced', async () => {
   const out = temporaryDirectory();
   const directory = fabricateCluster(FILES);
   expect((await importInto(out, directory)).status).toBe(0);

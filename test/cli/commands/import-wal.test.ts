@@ -80,7 +80,7 @@ describe('import wal', () => {
     expect(parseLines(result.stdout)[0]).toMatchObject({ records: 7581 });
   });
 
-  test('import wal refuses a timeline that is there, and goes on with --resume', async () => {
+  test('import wal refuses a timeline that exists, and continues with --resume', async () => {
     const out = temporaryDirectory();
     expect((await importWal(out, '--end', '0/1500000')).status).toBe(0);
     const refused = await importWal(out, ...END, '--json');
@@ -92,7 +92,7 @@ describe('import wal', () => {
     expect(resumed.stderr).toContain('up to 0/15FFF98');
   });
 
-  test('import wal ends at a damaged record with its LSN, after everything before it, and says how to go on', async () => {
+  test('import wal ends at a damaged record with its LSN, after everything before it, and says how to continue', async () => {
     const out = temporaryDirectory();
     const segment = sk15Segment();
     segment[0x580100] = (segment[0x580100] as number) ^ 1;

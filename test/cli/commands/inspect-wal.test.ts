@@ -8,7 +8,7 @@ import { parseError, runCli } from '../support.ts';
 const [, , , LAST = ''] = SEGMENTS;
 const [FIRST = ''] = SEGMENTS;
 
-test('a segment says what it is', async () => {
+test('inspect prints the summary of a segment', async () => {
   const path = join(walDirectoryOfTest(), FIRST);
   const { status, stdout, stderr } = await runCli(['inspect', path, '--json']);
   expect(JSON.parse(stdout)).toEqual({

@@ -24,7 +24,7 @@ test('inspect for people', async () => {
 describe('a name that contradicts the summary', () => {
   const wrongName = `${keyText(0)}-${keyText(9)}__0000000000000600`;
 
-  test('inspect prints and exits 1, verify reports, dump, get and index go on', async () => {
+  test('inspect prints and exits 1, verify reports, dump, get and index continue', async () => {
     const path = join(directory, wrongName);
     renameSync(image, path);
     const inspected = await runCli(['inspect', path, '--json']);

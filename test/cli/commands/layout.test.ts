@@ -75,7 +75,7 @@ describe('a damaged file', () => {
     expect(people.stdout).toContain('expected compression 000 or 001, found 011');
   });
 
-  test('a damaged file that ends before its index is listed, then the error is told', async () => {
+  test('a damaged file that ends before its index is listed, then the error is reported', async () => {
     const path = damaged((bytes) => bytes.subarray(0, 10_000));
     for (const flags of [['--ndjson'], ['--json']]) {
       const result = await runCli(['layout', path, ...flags]);

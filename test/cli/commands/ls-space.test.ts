@@ -34,7 +34,7 @@ function withCutIndex(): string {
   return root;
 }
 
-test('ls and space of a timeline whose index is cut tell of it, read what is there, and exit with 1', async () => {
+test('ls and space of a timeline with a truncated index report it, read the existing layers, and exit with 1', async () => {
   const root = withCutIndex();
   const listed = await runCli(['ls', root, '--ndjson']);
   expect(JSON.parse(listed.stderr)).toMatchObject({

@@ -283,7 +283,7 @@ describe('manifest check', () => {
     expect(made).toMatchObject({ status: 0, stdout: '' });
   });
 
-  test('manifest check tells nothing of layers that are gone where it could not look', async () => {
+  test('manifest check does not report missing layers if it could not look', async () => {
     const { directory, delta, image } = await buildSmallLayers();
     const manifests = temporaryDirectory();
     const place = ['--manifests', manifests];
@@ -311,7 +311,7 @@ describe('manifest check', () => {
 });
 
 describe('manifests beside layers', () => {
-  test('manifests beside layers are taken for layers by no command', async () => {
+  test('no command treats manifests beside layers as layers', async () => {
     const { directory, sorted } = await layersWithManifests();
     const verified = await runCli(['verify', directory, '--ndjson']);
     expect(verified).toMatchObject({ status: 0, stderr: '' });

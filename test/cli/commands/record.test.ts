@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 describe('dump', () => {
-  test('dump describes records in JSON with --values json, if the version is told', async () => {
+  test('dump describes records in JSON with --values json, if the version is given', async () => {
     const command = [
       'dump',
       layer,
@@ -234,7 +234,7 @@ describe('space --by record', () => {
     expect(entries.get('clear_vm')).toBe(6);
   });
 
-  test('space --by record needs the version where no index tells it', async () => {
+  test('space --by record needs the version if no index states it', async () => {
     const untold = await runCli(['space', layer, '--by', 'record']);
     expect(untold.status).toBe(2);
     expect(untold.stderr).toContain('--pg-version');

@@ -47,7 +47,7 @@ describe('salvage', () => {
     }
   });
 
-  test('salvage of a layer with a damaged leaf tells what is lost, with exit status 1', async () => {
+  test('salvage of a layer with a damaged leaf reports what is lost, with exit status 1', async () => {
     const { path, leafAt, gone } = await damagedFile();
     const out = temporaryDirectory();
     const result = await runCli(['salvage', path, '--out', out, '--json']);
@@ -93,7 +93,7 @@ describe('salvage', () => {
     expect(readdirSync(join(path, '..'))).toEqual([basename(path)]);
   });
 
-  test('salvage of a file that is not there goes on with the next one, with exit status 3', async () => {
+  test('salvage of a missing file continues with the next one, with exit status 3', async () => {
     const { delta } = await buildSmallLayers();
     const result = await runCli([
       'salvage',

@@ -18,7 +18,7 @@ function copyInto(directory: string, ...paths: string[]): string[] {
   });
 }
 
-test('of several files, that one could not be looked at is said in the end', async () => {
+test('of several files, that one could not be read is reported at the end', async () => {
   const directory = temporaryDirectory();
   const paths = copyInto(directory, ...SOUND.slice(0, 2));
   const sound = await runCli(['verify', ...paths]);
@@ -102,7 +102,7 @@ describe('a directory', () => {
     expect(parseLines(stdout)).toMatchObject([{ path: ambiguous }]);
   });
 
-  test('a directory has its links to layers read, the damaged and the dangling told', async () => {
+  test('a directory has its links to layers read, with the damaged and the dangling ones reported', async () => {
     const root = temporaryDirectory();
     const store = temporaryDirectory();
     const [path = ''] = SOUND;

@@ -329,7 +329,7 @@ describe('pages that cannot be made', () => {
     return bucket;
   }
 
-  test('pages that cannot be made because there is no value are one finding in a row, over files as well', async () => {
+  test('pages that cannot be made because there is no value are one finding, even over several files', async () => {
     const { error, findings, counts } = await refusalOf(await timelineWithSize(9));
     expect(error.code).toBe('not-found');
     expect(error.message).toContain('2 of 20 pages cannot be built');
@@ -581,7 +581,7 @@ describe('what is refused, with nothing written', () => {
     expect(readdirSync(join(parent, 'full'))).toEqual(['file']);
   });
 
-  test('an empty directory is taken', async () => {
+  test('an empty directory is accepted', async () => {
     const bucket = await importOf(clusterOf());
     const directory = join(temporaryDirectory(), 'empty');
     mkdirSync(directory);

@@ -176,7 +176,7 @@ describe('a timeline stored in a directory', () => {
     expect(second.layers.size).toBe(0);
   });
 
-  test('a timeline stored in a directory by two writers of one generation has the index of one, and the other is told', async () => {
+  test('a timeline stored in a directory by two writers of one generation has the index of one, and the other gets an error', async () => {
     const out = temporaryDirectory();
     await using first = await open({ target: out });
     await using second = await open({ target: out });
@@ -378,7 +378,7 @@ test('a directory that cannot be written to leaves nothing', async () => {
 });
 
 describe('two writers of one generation in a bucket', () => {
-  test('one stores its index and the other is told', async () => {
+  test('one stores its index and the other gets an error', async () => {
     const { server, store } = await startS3();
     await using first = await open({ target: { store } });
     await using second = await open({ target: { store } });
@@ -399,7 +399,7 @@ describe('two writers of one generation in a bucket', () => {
     expect(Buffer.from(stored?.bytes ?? []).toString()).toBe(indexOf(winner).format());
   });
 
-  test('two writers of one generation in a bucket cannot replace an index that changed between the look and the put', async () => {
+  test('two writers of one generation in a bucket cannot replace an index that changed between the look-up and the put', async () => {
     const { server, store } = await startS3();
     await using first = await open({ target: { store } });
     await first.putLayer(await makeLayer(first));

@@ -88,7 +88,7 @@ describe('a database is copied by file', () => {
     expect(await pageOf(disk, 6, 2)).toEqual(await pageOf(disk, 5, 2));
   });
 
-  test('a database is copied by file without a redo program that is none', async () => {
+  test('a database is copied by file without a redo program', async () => {
     const disk = await continuedCluster();
     const redo = {} as { apply: (request: RedoRequest) => Promise<Uint8Array> };
     expect((await storageErrorOf(ingestWal(disk, { redo }))).code).toBe('invalid-input');
@@ -188,7 +188,7 @@ describe('a database with more pages than a layer holds', () => {
     },
   );
 
-  test('a database with more pages than a layer holds fits one layer of its own, which later records share', async () => {
+  test('a database with more pages than a layer holds fits one separate layer, which later records share', async () => {
     const disk = await continuedCluster();
     const sizes = { recordSize: 10_000, checkpointDistance: 2 ** 20 };
     const { layers, startLsn, endLsn } = await ingestWal(disk, { wal: WAL, ...sizes });
@@ -321,7 +321,7 @@ describe('a database with more pages than a layer holds', () => {
   });
 });
 
-test('a gap of more pages than a layer holds is filled in one layer of its own', async () => {
+test('a gap of more pages than a layer holds is filled in one separate layer', async () => {
   const wal = walAfterBase([imageOn(5, 2, 50), imageOn(5, 40, 51), imageOn(5, 41, 52)]);
   const disk = await continuedCluster();
   const { layers } = await ingestWal(disk, { wal, ...SMALL });

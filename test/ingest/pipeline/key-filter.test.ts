@@ -52,7 +52,7 @@ describe('a filter of keys', () => {
     expect(METADATA.some((key) => filter.mayHave(viewOf(key)))).toBe(false);
   });
 
-  it('a filter of 10,000 sizes forgets none, and takes few others for them', () => {
+  it('a filter of 10,000 sizes forgets none, and has few false positives', () => {
     const filter = new KeyFilter();
     const keyOf = (relnode: number) => viewOf(relationSizeKey({ ...FORK, relnode }));
     for (let at = 0; at < 10_000; at += 1) filter.add(keyOf(16_384 + at));

@@ -268,7 +268,7 @@ describe('a line of layers', () => {
     await line.close();
   });
 
-  it('a line of layers takes back what a record has put, however much it was', async () => {
+  it('a line of layers removes what a record has put, however much it was', async () => {
     const { puts, line, passedOn } = await startLine(temporaryDirectory(), START);
     putRecord(puts, 1, [{ block: 1, willInit: true, length: 24 }]);
     puts.begin(noBorder);

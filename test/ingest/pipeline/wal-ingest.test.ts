@@ -107,7 +107,7 @@ describe('an ingest of WAL', () => {
     expect(timeline.map.layerCount).toBe(6);
   });
 
-  it('an ingest of WAL goes on in the place of its base, in a new generation, and leaves the old index', async () => {
+  it('an ingest of WAL continues in the place of its base, in a new generation, and leaves the old index', async () => {
     const target = temporaryDirectory();
     await cp(base, target, { recursive: true });
     const before = await indexIn(target);
@@ -225,7 +225,7 @@ describe('WAL that cannot be ingested', () => {
     return diskConsistentLsn;
   }
 
-  it('WAL that cannot be ingested leaves everything before a damaged record durable, and goes on once it is repaired', async () => {
+  it('WAL that cannot be ingested leaves everything before a damaged record durable, and continues once it is repaired', async () => {
     const target = temporaryDirectory();
     const bytes = segment.slice();
     bytes[0x580100] = (bytes[0x580100] as number) ^ 1;

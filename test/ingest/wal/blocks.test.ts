@@ -86,7 +86,7 @@ describe('blocks', () => {
     expect(decodeRelationDirectory(imageOf(put.get(key)))).toEqual([{ relnode: 1, fork: 'main' }]);
   });
 
-  test('a page image of its own becomes an image with the end of the record as its LSN', async () => {
+  test('a page image in a separate record becomes an image with the end of the record as its LSN', async () => {
     const page = new Uint8Array(PAGE_SIZE).fill(7);
     page.fill(0, 100, 8000);
     const values = smallCluster({ forks: { '16384.0': 10 } });

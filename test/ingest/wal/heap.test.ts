@@ -109,7 +109,7 @@ describe('visibility map', () => {
     expect(put.get(blockName(0, 'vm'))).toEqual(clears ? expected : undefined);
   });
 
-  test('a record that contradicts the dialect that was told ends the ingest', async () => {
+  test('a record that contradicts the given dialect ends the ingest', async () => {
     const values = smallCluster({ forks, majorVersion: 15 });
     const mainData = Uint8Array.of(...u32(800), 1, 0, 0, 1);
     const record = { resourceManager: HEAP, info: 0x10, blocks: [{ blkno: 5 }], mainData };

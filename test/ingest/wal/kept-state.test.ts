@@ -87,7 +87,7 @@ describe('values that are kept', () => {
     return count;
   }
 
-  test('a value is asked for once, until too many others came after it', () => {
+  test('a value is read once, until too many others came after it', () => {
     const metadata = new Metadata(3 * 257);
     const asked = [1, 2, 3, 1, 4, 1, 2].map((relnode) =>
       questions(metadata.read(keyOf(relnode)), relnode),
@@ -132,7 +132,7 @@ describe('values that are kept', () => {
     expect(questions(metadata.readOnce(keyOf(1)), 1)).toBe(1);
   });
 
-  test('a value that is too large to be kept is asked for again', () => {
+  test('a value that is too large to be kept is read again', () => {
     const metadata = new Metadata(100);
     expect(questions(metadata.read(checkpointKey()), 1)).toBe(1);
     expect(questions(metadata.read(checkpointKey()), 1)).toBe(1);

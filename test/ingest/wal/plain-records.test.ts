@@ -119,7 +119,7 @@ describe('a heap record that clears bits of the visibility map', () => {
     mainData: Uint8Array.of(1, 0, 1),
   };
 
-  test('an UPDATE in a told dialect that its length contradicts ends the ingest', async () => {
+  test('an UPDATE whose length contradicts the given dialect ends the ingest', async () => {
     const values = smallCluster({ forks: mapped, majorVersion: 15 });
     const contradicting = {
       resourceManager: HEAP,

@@ -42,7 +42,7 @@ describe('transactions', () => {
     ]);
   });
 
-  test('subtransactions on other pages are values of their own', async () => {
+  test('subtransactions on other pages are separate values', async () => {
     const values = smallCluster({ nextXid: 70_000n });
     const subxids = [32_766, 32_767, 32_768, 65_536 * 16];
     const body = [...u32(2), ...u32(subxids.length), ...subxids.flatMap(u32)];
@@ -138,7 +138,7 @@ describe('transactions', () => {
     expect(namesOf(values)).toContain(formatKey(twophaseDirectoryKey()));
   });
 
-  test('the first 8 bytes of the name of a prepared transaction are taken for the origin', async () => {
+  test('the first 8 bytes of the name of a prepared transaction are treated as the origin', async () => {
     const values = smallCluster({ prepared: [740n], nextXid: 1024n });
     const name = [...Buffer.from('abcdefgh'), 0];
     const origin = [...u32(7), ...u32(0), ...u32(0), ...u32(0)];

@@ -11,7 +11,7 @@ import { blockKey, writeImages } from '../../support/layers.ts';
 import { storageErrorThrownBy } from '../../support/storage-errors.ts';
 
 describe('a cache of index blocks', () => {
-  it('a cache of index blocks gives back the node that was put, to its owner alone', () => {
+  it('a cache of index blocks returns the node that was put, only to its owner', () => {
     const cache = new BlockCache(10);
     const [left, right] = [cache.addOwner(), cache.addOwner()];
     const node = nodeOf(3);
@@ -42,7 +42,7 @@ describe('a cache of index blocks', () => {
     expect(held(cache, owner, 4)).toEqual([0, 2, 3]);
   });
 
-  it('a cache of index blocks gives no third chance to what was used once', () => {
+  it('a node that was used once gets a second chance, but no third', () => {
     const cache = new BlockCache(2);
     const owner = cache.addOwner();
     cache.put(owner, nodeOf(0));

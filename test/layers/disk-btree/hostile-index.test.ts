@@ -227,7 +227,7 @@ describe('a valid index with a few changes', () => {
 });
 
 describe('a lookup in a changed index whose nodes have prefixes', () => {
-  it('a lookup in a changed index whose nodes have prefixes finds what one finds that compares whole keys, entry by entry, or is refused', async () => {
+  it('a lookup in a changed index whose nodes have prefixes finds what one finds that compares complete keys, entry by entry, or is refused', async () => {
     let found = 0;
     await fc.assert(
       fc.asyncProperty(fc.nat(), async (seed) => {
@@ -390,7 +390,7 @@ function read(changes: Changes, spec: Partial<LayerSpec> = {}, stray?: Uint8Arra
   return readEveryWay(layerBytes({ kind: 'image', blobs: BLOBS, blocks, ...spec }), PROBES);
 }
 
-describe('a lookup takes no damage on its way for absence:', () => {
+describe('a lookup does not report damage on its way as absence:', () => {
   it.each<[string, Changes, Key]>([
     ['a first key above the one in the parent', { 4: { keys: [blockKey(97), key(7)] } }, key(6)],
     ['a first key below the one in the parent', { 1: { keys: [blockKey(17), key(3)] } }, key(2)],

@@ -9,7 +9,7 @@ function indexOf(fileSize: number, location: { startBlock: number; rootBlock: nu
   return new IndexBlocks(bytesSource(new Uint8Array(fileSize), '/layer'), location);
 }
 
-test('an index that ends with the file is whole', () => {
+test('an index that ends with the file is complete', () => {
   const index = indexOf(5 * BLOCK, { startBlock: 2, rootBlock: 2 });
   expect(() => index.checkLocation()).not.toThrow();
   expect(index.fileOffset(2)).toBe(4 * BLOCK);

@@ -78,7 +78,7 @@ test('blocks here and there are read one by one', async () => {
   expect(runs(source)).toEqual([[50, 1], [3, 1], [40, 1], [3, 1], [20, 1]]); // biome-ignore format: one line
 });
 
-test('a block that is not among the leaves is the own array of who asks, and disturbs no run', async () => {
+test('a block that is not among the leaves is returned in a new array, and disturbs no run', async () => {
   const source = countingSource(indexFile(60));
   const scan = scanOf(source, 60);
   for (const block of [0, 1, 2]) await numberOf(scan, block);

@@ -57,7 +57,7 @@ describe('lost leaves', () => {
     },
   );
 
-  it('lost leaves that contradict the others are told, not taken', async () => {
+  it('lost leaves that contradict the others are reported, not used', async () => {
     const { leaves, damage } = await lostIn([
       leafWith([1, 2], [1, 2]),
       leafWith([90, 91], [3, 4]),
@@ -221,7 +221,7 @@ describe('a sweep', () => {
     expect(await numbers([1, 0, 2], { from: 2 })).toEqual([2]);
   });
 
-  it('a sweep gives up where the file has more zeros than it stores', async () => {
+  it('a sweep ends once the file has more zeros than it stores', async () => {
     // 64 MiB of holes are read in any case.
     const holes = (64 * 1024 * 1024) / BLOCK;
     const sweepOf = (zeroBlocks: number, storedBlocks: number) => {

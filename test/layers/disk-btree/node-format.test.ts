@@ -155,7 +155,7 @@ describe('a damaged node is refused, with the place:', () => {
     expect(error.message).toMatch(/entry count/);
   });
 
-  it('one entry without a suffix is whole in its prefix', () => {
+  it('a single entry without a suffix has its complete key in the prefix', () => {
     const block = nodeBlock({ keys: [Uint8Array.of(1, 2, 3)], prefixLength: 3, values: [8192] });
     expect([...decodedNode(block, 0, 3, 0).key(0)]).toEqual([1, 2, 3]);
   });

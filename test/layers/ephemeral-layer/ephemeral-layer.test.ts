@@ -122,7 +122,7 @@ describe('an ephemeral layer', () => {
     expect((await layer.get(key))?.bytes).toEqual(Uint8Array.of(499 & 0xff, 499 >> 8));
   });
 
-  it('an ephemeral layer takes a whole batch in any order or nothing of it', async () => {
+  it('an ephemeral layer accepts a complete batch in any order, or nothing of it', async () => {
     await using layer = await createLayer(temporaryDirectory(), 32);
     const keys = Buffer.concat([blockKey(7), blockKey(3), blockKey(5)]);
     const batch = {
@@ -183,7 +183,7 @@ describe('an ephemeral layer', () => {
     expect((await layer.get(blockKey(99)))?.bytes).toEqual(Uint8Array.of(1, 2, 3));
   });
 
-  it('an ephemeral layer tells by a second write-out what the first one has done', async () => {
+  it('a second write-out of an ephemeral layer reports the outcome of the first', async () => {
     const directory = temporaryDirectory();
     await using layer = await createLayer(directory);
     await layer.putSerialized(blockKey(1), START_LSN, Uint8Array.of(1), true);
@@ -339,7 +339,7 @@ describe('an ephemeral layer', () => {
     await Promise.all(reads);
   });
 
-  it('an ephemeral layer takes 32 GiB, refuses the next value, and can then be frozen', async () => {
+  it('an ephemeral layer accepts 32 GiB, refuses the next value, and can then be frozen', async () => {
     await using layer = await EphemeralLayer.create({
       ...{ directory: temporaryDirectory(), ...IDS, startLsn: START_LSN },
       openFiles: new OpenFiles({ fileSystem: forgetful }),

@@ -89,7 +89,7 @@ describe('rows of few keys, in the order of their LSNs', () => {
     await expectSameLayer(puts, SIZES);
   });
 
-  it('an empty value at the start of the file, in a group of its own, is moved', async () => {
+  it('an empty value at the start of the file, in a separate group, is moved', async () => {
     const puts = [0, 0, 3].map((length, at) => ({
       key: blockKey(1),
       lsn: BigInt(at) + 1n,
@@ -131,7 +131,7 @@ describe('rows of few keys, in the order of their LSNs', () => {
     for (const group of [1, 2 * MEBIBYTE, 1e9]) await expectSameLayer(puts, { ...SIZES, group });
   });
 
-  it('a value that ends after the values that start later is whole', async () => {
+  it('a value that ends after values that start later is complete', async () => {
     const whole = filled(300, 1);
     const parts = [
       [0, 300],

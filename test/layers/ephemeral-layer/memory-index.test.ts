@@ -96,7 +96,7 @@ it.each([1, 2, 300, 2048, 2049, 5000])(
   },
 );
 
-it('a walk that began while all was in order goes on when it no longer is', () => {
+it('a walk that began while all was in order continues when it no longer is', () => {
   const some = [1n, 2n, 3n].map((lsn) => ({ relation: 1, block: 1, lsn }));
   const index = indexOf(some);
   const newest = index.find(keyOf(some[0] as Put), 3n);
@@ -121,7 +121,7 @@ it.each([2 ** 32 - 1, 2 ** 32, 2 ** 35 - 6])(
   },
 );
 
-it('no value ends where no position leads', () => {
+it('a value that would end beyond the last position is refused', () => {
   expect(() => checkReach(2 ** 35)).toThrow(expect.objectContaining({ code: 'too-large' }));
 });
 

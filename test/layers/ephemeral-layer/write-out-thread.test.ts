@@ -69,7 +69,7 @@ describe('a layer that a thread writes out', () => {
     expect(digestOf(written.path)).toBe(digestOf(expected.path));
   });
 
-  test('a layer that is there already when a thread writes it out fails with the error that the caller would throw', async () => {
+  test('a layer that exists already when a thread writes it out fails with the error that the caller would throw', async () => {
     const directory = temporaryDirectory();
     const { path } = await (await filledLayer(directory)).writeDelta();
     const error = await storageErrorOf((await filledLayer(directory, threadOf())).writeDelta());

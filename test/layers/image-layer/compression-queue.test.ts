@@ -55,7 +55,7 @@ describe('a layer that threads compress', () => {
     expect(Buffer.compare(there, here)).toBe(0);
   });
 
-  test('a layer that threads compress is the same when several are written side by side', async () => {
+  test('a layer that threads compress is the same when several are written concurrently', async () => {
     const here = await write({ compressionPool: HERE });
     const all = await Promise.all([1, 2, 3].map(() => write({ compressionPool: pool() })));
     expect(all.map((there) => Buffer.compare(there, here))).toEqual([0, 0, 0]);

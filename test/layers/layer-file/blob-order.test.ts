@@ -69,7 +69,7 @@ describe.each(LEAF_SIZES)(
   },
 );
 
-describe('blobs that overlap are told from intact ones', () => {
+describe('blobs that overlap are distinguished from intact ones', () => {
   const salvagedOf = async (bytes: Uint8Array): Promise<number[]> => {
     const reader = await openLayer(bytesSource(bytes), { blockCache: null });
     const salvaged: number[] = [];
@@ -95,7 +95,7 @@ describe('blobs that overlap are told from intact ones', () => {
     expect(await salvagedOf(bytes)).toEqual([0, 1, 2, 4, 5, 6, 7]);
   });
 
-  it('a blob that overlaps what is no blob is kept', async () => {
+  it('a blob that overlaps bytes that are not a blob is kept', async () => {
     // The last offset points into the blob before it, where no blob is.
     const bytes = Buffer.from(damagedLayer({ offsets: { 7: -5 } }));
     bytes[(OFFSETS[7] ?? 0) - 5] = 0xf0;
@@ -114,7 +114,7 @@ describe('blobs that overlap are told from intact ones', () => {
     expect(await salvagedOf(bytes)).toEqual(intact);
   });
 
-  it('a blob whose header is cut by the end of a read is not taken for a damaged one', async () => {
+  it('a blob whose header is cut by the end of a read is not treated as damaged', async () => {
     // The blob before it seems to end where the first read of 32 bytes ends, one byte after it starts.
     const blobs = [noise(10, 0), noise(13, 1), noise(200, 2), noise(10, 3)].map(longBlob);
     const offsets = offsetsOf(blobs);

@@ -88,7 +88,7 @@ describe.each(WAYS)('a scan by %s', (_, scan) => {
     expect(source.begun.filter((offset) => offset < BLOCK + 2 * PIECE)).toEqual([]);
   });
 
-  it('a scan has nothing in flight once it was given up', async () => {
+  it('a scan has nothing in flight once it was abandoned', async () => {
     const { source, reader } = await watched(LAYER);
     for await (const _item of scan(reader)) break;
     expect(source.inFlight).toBe(0);

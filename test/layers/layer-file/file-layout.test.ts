@@ -155,7 +155,7 @@ describe('an image layer of three values', () => {
     });
   });
 
-  test('an image layer of three values that goes on after its index shows the rest', async () => {
+  test('an image layer of three values that continues after its index shows the rest', async () => {
     const bytes = Buffer.concat([threeValues(), Buffer.alloc(10)]);
     const { ranges } = await listed(bytes);
     expect(ranges.at(-1)).toEqual({

@@ -45,7 +45,7 @@ function auxFiles(): fc.Arbitrary<Uint8Array> {
 }
 
 describe('an auxiliary file in pieces', () => {
-  it('an auxiliary file in pieces is what it is as a whole, whatever is wrong with it and wherever it is cut', async () => {
+  it('an auxiliary file in pieces is the same as in one piece, whatever is wrong with it and wherever it is cut', async () => {
     await fc.assert(
       fc.asyncProperty(
         auxFiles(),

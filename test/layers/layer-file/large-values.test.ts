@@ -43,7 +43,7 @@ const DELTA = await writeDelta(
 );
 
 describe('a large value', () => {
-  it('a large value is streamed as it is read whole', async () => {
+  it('a large value is the same when it is streamed and when it is read completely', async () => {
     const reader = await DeltaLayerReader.open(bytesSource(DELTA.bytes));
     let large = 0;
     for await (const item of reader.salvageStreamed()) {
@@ -138,7 +138,7 @@ describe('a large image', () => {
     },
   );
 
-  it('a large image that is damaged is an error, and the others are read', async () => {
+  it('a damaged large image is an error, and the other images are read', async () => {
     const { bytes } = await writeImages(
       [ZEROS, NOISE, noise(500, 3)].map((image, block) => ({ key: blockKey(block), image })),
       { compression: { kind: 'zstd', level: 1 } },

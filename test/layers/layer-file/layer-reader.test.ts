@@ -130,7 +130,7 @@ describe('a key that is not there', () => {
     }
   }
 
-  it('a key that is not there between others of a delta layer is told as such, however it is asked for', async () => {
+  it('a key that is not there between others of a delta layer is reported as absent by every kind of read', async () => {
     const { bytes } = await writeDelta(
       PRESENT.map((block) => ({
         key: blockKey(block),
@@ -141,7 +141,7 @@ describe('a key that is not there', () => {
     await absentIn(bytes);
   });
 
-  it('a key that is not there between others of an image layer is told as such, however it is asked for', async () => {
+  it('a key that is not there between others of an image layer is reported as absent by every kind of read', async () => {
     const { bytes } = await writeImages(
       PRESENT.map((block) => ({ key: blockKey(block), image: Uint8Array.of(block & 0xff) })),
     );

@@ -122,7 +122,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     expect(disk.fileSystem.openCount).toBe(0);
   });
 
-  it('the writer of a layer tells by the error of a second finish what the first one has done', async () => {
+  it('the error of a second finish has the outcome of the first one', async () => {
     const disk = memoryDisk();
     await using writer = await create(disk);
     await writer.put(1);
@@ -155,7 +155,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     },
   );
 
-  it('the writer of a layer takes no put once it is called to finish, and tells the abort where nothing was put', async () => {
+  it('the writer of a layer accepts no put once finish is called, and reports the abort if nothing was put', async () => {
     const disk = memoryDisk();
     const abort = new AbortController();
     await using writer = await create(disk, { signal: abort.signal });
@@ -208,7 +208,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     },
   );
 
-  it('the writer of a layer has a rival: one of two wins whole, the other finds the name taken', async () => {
+  it('of two writers of a layer, one publishes it complete, the other finds the name taken', async () => {
     for (const delay of [0, 1, 3, 10]) {
       const disk = memoryDisk();
       const writers = await Promise.all([create(disk), create(disk)]);
@@ -232,7 +232,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     }
   });
 
-  it('the writer of a layer has a temporary name of its own beside another writer of the layer', async () => {
+  it('two writers of a layer have different temporary names', async () => {
     const disk = memoryDisk();
     const other = await create(disk);
     const [temporary = ''] = namesOn(disk);
@@ -244,7 +244,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     await other.abandon();
   });
 
-  it('the writer of a layer finishes where somebody has removed its temporary name once the layer has its own', async () => {
+  it('the writer of a layer finishes if its temporary name was removed once the layer has its final name', async () => {
     const disk = memoryDisk();
     await using writer = await create(disk);
     await writer.put(1);
@@ -259,7 +259,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     expect(disk.fileSystem.crash(loseEverything).paths()).toContain(`${DIRECTORY}/${name}`);
   });
 
-  it('the writer of a layer is told, and has changed nothing, where its temporary file was removed before', async () => {
+  it('the writer of a layer whose temporary file was removed before fails, and has changed nothing', async () => {
     const disk = memoryDisk();
     await using writer = await create(disk);
     await writer.put(1);
@@ -293,7 +293,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     }
   });
 
-  it('the writer of a layer that is aborted says so on every call', async () => {
+  it('the writer of a layer that is aborted rejects every call with aborted', async () => {
     const disk = memoryDisk();
     const controller = new AbortController();
     await using writer = await create(disk, { signal: controller.signal });
@@ -307,7 +307,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     expectNothing(disk);
   });
 
-  it('the writer of a layer takes no put while it finishes, and finishes once', async () => {
+  it('the writer of a layer accepts no put while it finishes, and finishes once', async () => {
     for (let turns = 0; turns < 12; turns += 1) {
       const disk = memoryDisk();
       await using writer = await create(disk, { bufferSize: 300 });
@@ -322,7 +322,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     }
   });
 
-  it('the writer of a layer that is abandoned while it finishes leaves a whole layer or none', async () => {
+  it('the writer of a layer that is abandoned while it finishes leaves a complete layer or none', async () => {
     for (let turns = 0; turns < 80; turns += 3) {
       const disk = memoryDisk();
       const writer = await create(disk, { bufferSize: 3000 });

@@ -67,7 +67,7 @@ describe('limits', () => {
   });
 });
 
-describe('of the LSNs that are wanted, the first is there and the last is not', () => {
+describe('the range of wanted LSNs includes its first and excludes its last', () => {
   const lsnRange = { start: LSN_RANGE.start + 1n, end: LSN_RANGE.start + 2n };
   const ways: [string, (layer: Reader) => AsyncIterable<{ lsn: bigint }>][] = [
     ['entries', (layer) => layer.entries({ lsnRange })],
@@ -76,7 +76,7 @@ describe('of the LSNs that are wanted, the first is there and the last is not', 
     ['keys in reverse', (layer) => layer.keys({ lsnRange, reverse: true })],
   ];
   it.each(ways)(
-    'the first of the wanted LSNs is there, and the last is not, in %s',
+    'the first of the wanted LSNs is included, and the last is not, in %s',
     async (_, read) => {
       const layer = await openLayer(bytesSource(DELTA.bytes));
       const lsns = (await drain(read(layer))).map(({ lsn }) => lsn);
@@ -84,13 +84,13 @@ describe('of the LSNs that are wanted, the first is there and the last is not', 
     },
   );
 
-  it('the first of the wanted LSNs is there, and the last is not, in versions of a key', async () => {
+  it('the first of the wanted LSNs is included, and the last is not, in versions of a key', async () => {
     const layer = await openLayer(bytesSource(DELTA.bytes));
     const versions = await drain(layer.versions(blockKey(0), lsnRange));
     expect(versions.map(({ lsn }) => lsn)).toEqual([lsnRange.start]);
   });
 
-  it('the first of the wanted LSNs is there, and the last is not, in what is salvaged', async () => {
+  it('the first of the wanted LSNs is included, and the last is not, in what is salvaged', async () => {
     const layer = await openLayer(bytesSource(DELTA.bytes));
     const items = await drain(layer.salvage({ lsnRange }));
     expect(items.map((item) => item.kind === 'entry' && item.entry.lsn)).toEqual(
@@ -245,7 +245,7 @@ describe('a reader that is closed', () => {
     expect((await storageErrorOf(read(inMemory))).code).toBe('closed');
   });
 
-  it('a reader that is closed ends a scan that is under way, without a word of damage', async () => {
+  it('a reader that is closed ends a scan that is under way, without a report of damage', async () => {
     const path = join(DIRECTORY, DELTA.finished.name);
     const { openFiles } = diskWith(path, DELTA.bytes);
     for (const scan of ['entries', 'keys', 'salvage', 'indexBlocks'] as const) {

@@ -112,7 +112,7 @@ describe('a put into a delta layer is refused:', () => {
     expect(writer.entryCount).toBe(0);
   });
 
-  it('a batch with too little in it, as a whole or from there on', async () => {
+  it('a batch with arrays that are too short', async () => {
     const batch = {
       count: 2,
       keys: Buffer.concat([blockKey(11), blockKey(12)]),
@@ -242,7 +242,7 @@ describe('a content that is not bytes is refused', () => {
   });
 });
 
-describe('a batch is refused whose arrays are none of its types:', () => {
+describe('a batch is refused whose arrays have other types:', () => {
   const batch = {
     count: 1,
     keys: blockKey(1),

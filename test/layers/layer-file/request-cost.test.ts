@@ -126,7 +126,7 @@ describe('the index of a source that reads on over a gap as large', () => {
   });
 });
 
-it('scans tell a source of their signal', async () => {
+it('scans pass their signal to the source', async () => {
   const { signal } = new AbortController();
   const inner = bytesSource(LAYER);
   const seen: (ReadRangesOptions | undefined)[] = [];

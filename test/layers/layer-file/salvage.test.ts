@@ -160,12 +160,12 @@ const RANGES: Extent = [36, 88];
 describe.each(LAYERS)('of a %s', (_, layer) => {
   const { bytes } = layer;
 
-  it('all is given if it is whole, without an error', async () => {
+  it('all of an undamaged layer is returned, without an error', async () => {
     const { errors, thrown } = await expectAllThatIsLeft(layer, bytes, [0, 0], 'whole');
     expect([errors, thrown]).toEqual([[], undefined]);
   });
 
-  it('all that is left is given after a cut, and the damage is told', async () => {
+  it('all that is left is returned after a cut, with the damage', async () => {
     const choose = seededChoices(1);
     for (let run = 0; run < 60; run += 1) {
       const index = bytes.length - layer.indexStart;
@@ -177,7 +177,7 @@ describe.each(LAYERS)('of a %s', (_, layer) => {
     }
   });
 
-  it('all that is left is given after a part was zeroed', async () => {
+  it('all that is left is returned after a part was zeroed', async () => {
     const choose = seededChoices(2);
     for (let run = 0; run < 120; run += 1) {
       const start = run % 3 === 0 ? 0 : choose(bytes.length);
@@ -193,7 +193,7 @@ describe.each(LAYERS)('of a %s', (_, layer) => {
     }
   });
 
-  it('all that is left is given after a bit was turned over', async () => {
+  it('all that is left is returned after a bit was flipped', async () => {
     const choose = seededChoices(3);
     const indexSize = bytes.length - layer.indexStart;
     for (let run = 0; run < 200; run += 1) {
@@ -328,7 +328,7 @@ describe('blobs without keys', () => {
     expect(errors).toMatchObject([{ code: 'corrupt' }, { code: 'corrupt', offset: BLOCK + 1 }]);
   });
 
-  it('blobs without keys are searched for until the signal is aborted at any read, which is not taken for damage', async () => {
+  it('blobs without keys are searched for until the signal is aborted at any read, which is not reported as damage', async () => {
     const layer = layerOf('delta', 2);
     const bytes = Buffer.from(layer.bytes);
     bytes.fill(0, layer.indexStart);
@@ -365,7 +365,7 @@ describe('blobs without keys', () => {
     }
   });
 
-  it('blobs without keys are none where a range of keys is asked for', async () => {
+  it('no blobs without keys are returned if a range of keys is requested', async () => {
     const layer = layerOf('delta', 2);
     const bytes = Buffer.from(layer.bytes);
     bytes.fill(0, layer.indexStart);

@@ -95,7 +95,7 @@ function summaryOf(blocks: readonly IndexBlock[]): (string | number)[] {
 }
 
 describe('an index of four terabytes, nearly all of it a hole', { timeout: 60_000 }, () => {
-  test('an index of four terabytes that is nearly all a hole is verified within seconds: every entry, and a finding for what was not looked at', async () => {
+  test('an index of four terabytes that is nearly all a hole is verified within seconds: every entry, and a finding for what was not read', async () => {
     const { path } = sparseFile(true);
     const report = await verifyLayer(path, { maximumFindings: 5 });
     expect(report).toMatchObject({ ok: false, entries: 2, errors: 1, codes: ['corrupt'] });

@@ -24,7 +24,7 @@ test.each([0, 1, 8191])(
   },
 );
 
-test('a file of one block is long enough to be looked at', async () => {
+test('a file of one block is long enough to be read', async () => {
   const bytes = new Uint8Array(8192).fill(7);
   expect(await readSummaryBlock(bytesSource(bytes))).toEqual(bytes);
 });

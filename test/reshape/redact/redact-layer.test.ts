@@ -101,7 +101,7 @@ describe('a redacted image layer', () => {
     return { path: (await writer.finish()).path, openFiles };
   }
 
-  test('a redacted image layer has the same shape, and the marker nowhere', async () => {
+  test('a redacted image layer has the same shape, and does not contain the marker', async () => {
     const { path, openFiles } = await write();
     const { before, after, layer, bytes } = await redacted(path, openFiles);
     expect(after.map(shapeOf)).toEqual(before.map(shapeOf));
@@ -194,7 +194,7 @@ describe('a redacted delta layer', () => {
     { type: 'truncate_vm', truncByte: 1n, truncOffset: 2n },
   ];
 
-  test('a redacted delta layer keeps what tells no data, and has the marker nowhere', async () => {
+  test('a redacted delta layer keeps what reveals no data, and does not contain the marker', async () => {
     const { openFiles } = memoryDisk();
     const lsnRange = { start: 0x2000n, end: 0x3000n };
     const options = { directory: DIRECTORY, ...IDS, openFiles, keyRange: EVERYTHING, lsnRange };

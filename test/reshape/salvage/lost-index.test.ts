@@ -235,7 +235,7 @@ describe('an unfinished layer with damage in its values', () => {
 });
 
 describe('a layer without an index', () => {
-  test('whose summary alone tells the LSN of its start has no record at another LSN', async () => {
+  test('whose summary alone states the LSN of its start has no record at another LSN', async () => {
     const plans = fc.array(fc.oneof(record, elsewhere), { minLength: 2, maxLength: 20 });
     await fc.assert(
       fc.asyncProperty(plans, fc.nat(63), async (plan, bit) => {

@@ -143,7 +143,7 @@ describe('a salvage', () => {
     await expectAllThatIsIntact(sample, damaged(sample, list), name);
   });
 
-  test('a salvage leaves out an image of which zeros have left a header of no length', async () => {
+  test('a salvage leaves out an image whose header zeros have cut to length 0', async () => {
     const [, , , sample] = LAYERS as [SampleLayer, SampleLayer, SampleLayer, SampleLayer];
     const bytes = damaged(sample, [{ kind: 'zeros', at: 27_961, length: 3 }]);
     const { made, lines } = await salvaged(bytes, `/in/${sample.name}`);

@@ -100,7 +100,7 @@ describe('what is lost', () => {
     ]);
   });
 
-  test('what is lost is nothing if only the root is gone, which is told', async () => {
+  test('nothing is lost if only the root is gone, which is reported', async () => {
     const bytes = Buffer.from(IMAGES.bytes);
     bytes.fill(0, bytes.length - BLOCK);
     const { made } = await salvaged(bytes, `/in/${IMAGES.name}`);
@@ -173,7 +173,7 @@ function wrongMagic(): Buffer {
 }
 
 describe('the ranges of the new layer', () => {
-  test('the ranges of the new layer are those of its entries where nothing tells others', async () => {
+  test('the ranges of the new layer are those of its entries if nothing states others', async () => {
     const { made } = await salvaged(zeroSummary(), '/in/a', IDS);
     const last = DELTA.entries.length - 1;
     const keys = `${formatKey(blockKey(0))}-${formatKey(blockKey((last >>> 1) + 1))}`;
@@ -202,7 +202,7 @@ describe('the ranges of the new layer', () => {
 });
 
 describe('a salvage that fails', () => {
-  test('a salvage that fails because the layer exists leaves nothing of its own', async () => {
+  test('a salvage that fails because the layer exists leaves none of its files', async () => {
     const { disk } = await salvaged(DELTA.bytes, `/in/${DELTA.name}`);
     const { openFiles } = disk;
     const again = salvageLayer(bytesSource(DELTA.bytes, `/in/${DELTA.name}`), {

@@ -61,8 +61,8 @@ describe('a list of layers is refused', () => {
   });
 });
 
-describe('a list of layers is taken', () => {
-  test('a list of layers is taken with field 2 of FFFFFFFF and 22222222, whose upper half does not count', () => {
+describe('a list of layers is accepted', () => {
+  test('a list of layers is accepted with field 2 of FFFFFFFF and 22222222, whose upper half does not count', () => {
     const start = '00FFFFFFFF00000000000000000000000000';
     const name = image(start, HIGH);
     const map = LayerMap.fromNames([name, image('002222222200000000000000000000000000', start)]);
@@ -70,12 +70,12 @@ describe('a list of layers is taken', () => {
     expect(map.search(parseKey('000000FFFF00000000000000000000000000'), 0x20n)?.name).toBe(name);
   });
 
-  test('a list of layers is taken with short LSNs and a generation, and is answered with the names as given', () => {
+  test('a list of layers is accepted with short LSNs and a generation, and is answered with the names as given', () => {
     const name = `${A}-${B}__10-20-v1-00000002`;
     expect(LayerMap.fromNames([name]).search(parseKey(A), 0x20n)?.name).toBe(name);
   });
 
-  test('a list of layers is taken without a name', () => {
+  test('an empty list of layers is accepted', () => {
     const map = LayerMap.fromNames([]);
     const all = { start: parseKey(LOW), end: parseKey(HIGH) };
     expect(map.search(parseKey(A), 1n << 64n)).toBeUndefined();
@@ -91,7 +91,7 @@ describe('a list of layers is taken', () => {
     expect(map.holes(1)).toEqual([]);
   });
 
-  test('a list of layers is taken with deltas that lie 20,000 deep, and the depth is counted', () => {
+  test('a list of layers is accepted with deltas that lie 20,000 deep, and the depth is counted', () => {
     const names = Array.from({ length: 20_000 }, (_, at) =>
       delta(A, B, BigInt(at), BigInt(at + 1)),
     );

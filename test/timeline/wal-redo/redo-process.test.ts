@@ -110,7 +110,7 @@ describe('a redo program', () => {
     expect(storageErrorThrownBy(start).code).toBe(code);
   });
 
-  test('a redo program that hangs is killed, and asked nothing more', async () => {
+  test('a redo program that hangs is killed, and gets no further requests', async () => {
     await using redo = program('process.stdin.resume()', 300);
     const request = { key: keyOf(1), base: BASE, records: [] };
     const first = await storageErrorOf(redo.apply(request));
