@@ -20,7 +20,10 @@ const LIBRARY = {
   reshape: 'src/entry/reshape.ts',
 };
 
-/** What the library starts, by its place beside the modules; exported, for programs that are bundled. */
+/**
+ * The programs of the library's threads, which are found beside its modules. The compression thread is exported as
+ * well, for programs that are bundled: without the others, a caller does their work itself.
+ */
 const PROGRAMS = {
   'compression-thread': 'src/entry/compression-thread.ts',
   'check-thread': 'src/entry/check-thread.ts',
