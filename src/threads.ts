@@ -2,7 +2,7 @@
 import { type MessagePort, Worker } from 'node:worker_threads';
 
 /** Returns: undefined if a policy forbids threads, or the program is not in a file. */
-export function startWorker(program: URL, workerData?: unknown): Worker | undefined {
+function startWorker(program: URL, workerData?: unknown): Worker | undefined {
   try {
     // Without the options of the process: its loaders and hooks would cost more than the thread itself.
     return new Worker(program, { workerData, execArgv: [] });

@@ -102,7 +102,7 @@ export class BlobWindow {
 }
 
 /** The window does not hold the header. */
-export const NOT_IN_WINDOW: PackedHeader = -1;
+const NOT_IN_WINDOW: PackedHeader = -1;
 /** No blob can be there; `blobError` returns the reason. */
 export const DAMAGED: PackedHeader = -2;
 

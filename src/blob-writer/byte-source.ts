@@ -378,7 +378,7 @@ export function checkedLength(length: number, target: Uint8Array): number {
 }
 
 /** Wraps what a source threw, which may be anything, in a StorageError. A StorageError is returned unchanged. */
-export function failedRead(
+function failedRead(
   error: unknown,
   { path }: ByteSource,
   offset: number | undefined,

@@ -56,7 +56,7 @@ export function isEmptyRange({ start, end }: KeyRange): boolean {
 }
 
 /** Hex digits, or fields in one word of the shell. */
-export function keyTextArgument(text: string): Key {
+function keyTextArgument(text: string): Key {
   try {
     return parseKeyText([text]);
   } catch (error) {

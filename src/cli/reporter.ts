@@ -85,7 +85,7 @@ export class Reporter {
 }
 
 /** The JSON of an error, on standard error and within a dump. */
-export function errorJson(error: unknown): Json {
+function errorJson(error: unknown): Json {
   if (!isStorageError(error)) return { code: 'io', message: printable(`internal: ${error}`) };
   return storageErrorJson(error);
 }

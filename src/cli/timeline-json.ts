@@ -78,6 +78,6 @@ function blobJson({ offset, storedLength, bytes, type, willInit }: TimelineEntry
 }
 
 /** The end of all LSNs has one more digit. */
-export function formatEnd(lsn: bigint): string {
+function formatEnd(lsn: bigint): string {
   return lsn > 0xffff_ffff_ffff_ffffn ? lsn.toString(16).toUpperCase() : formatLsn(lsn);
 }

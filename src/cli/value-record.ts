@@ -26,7 +26,7 @@ export interface RecordReading {
 }
 
 /** The bytes of the record in a serialized value of a delta layer; undefined for another kind of value. */
-export function recordIn(type: string, bytes: Uint8Array): Uint8Array | undefined {
+function recordIn(type: string, bytes: Uint8Array): Uint8Array | undefined {
   if (type !== 'wal') return undefined;
   const value = viewValue(bytes);
   return value.type === 'wal' ? value.bytes : undefined;

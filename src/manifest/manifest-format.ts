@@ -22,7 +22,7 @@ import { corrupt, StorageError, tooLarge } from '../errors.ts';
 import { BLOCK_SIZE, blocksFor } from '../virtual-file/block.ts';
 
 /** The version that is written, and the only one that is read. */
-export const MANIFEST_VERSION = 1;
+const MANIFEST_VERSION = 1;
 
 const NAME_PREFIX = 'manifest-';
 
@@ -71,7 +71,7 @@ export function formatChecksum(checksum: number): string {
 }
 
 /** Bytes of block `block` of a file. */
-export function blockLength(block: number, length: number): number {
+function blockLength(block: number, length: number): number {
   return Math.min(BLOCK_SIZE, length - block * BLOCK_SIZE);
 }
 

@@ -28,7 +28,7 @@ import {
 import type { Snapshot, SnapshotLayer } from './snapshot.ts';
 
 /** A gap between layers is shown as a hole from this many keys on, as Neon's own tools count. */
-export const MINIMUM_HOLE_KEYS = 16_384;
+const MINIMUM_HOLE_KEYS = 16_384;
 
 const LEFT_OUT_EXAMPLES = 20;
 const EXAMPLE_LENGTH = 200;

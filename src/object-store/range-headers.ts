@@ -66,7 +66,7 @@ function checkLength(response: HttpResponse, expected: number): void {
   throw nonsense(response.path, { what, expected: `${expected}`, actual: `${length}` });
 }
 
-export function lengthOf(response: HttpResponse): number | undefined {
+function lengthOf(response: HttpResponse): number | undefined {
   const header = response.header('content-length');
   return header !== undefined && /^\d{1,15}$/.test(header) ? Number(header) : undefined;
 }

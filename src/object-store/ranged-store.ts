@@ -43,7 +43,7 @@ export type RangeResponse =
     };
 
 /** Reading a gap of this length takes no longer than another request. */
-export const MAXIMUM_GAP = 128 * 1024;
+const MAXIMUM_GAP = 128 * 1024;
 /** Joined reads are at most this long, so that they run concurrently. */
 const MAXIMUM_JOINED_LENGTH = 8 * 1024 * 1024;
 
@@ -244,7 +244,7 @@ class Download {
 }
 
 /** Listings of some stores leave the quotes out. */
-export function sameEtag(left: string, right: string | undefined): boolean {
+function sameEtag(left: string, right: string | undefined): boolean {
   const bare = (etag: string): string => etag.replace(/^W\//, '').replace(/^"(.*)"$/, '$1');
   return right !== undefined && bare(left) === bare(right);
 }

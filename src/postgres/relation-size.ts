@@ -6,7 +6,7 @@ import { checkBytes } from '../check-options.ts';
 import { corrupt, StorageError } from '../errors.ts';
 import { valueText } from '../printable.ts';
 
-export const RELATION_SIZE_LENGTH = 4;
+const RELATION_SIZE_LENGTH = 4;
 const LONG_SIZE_LENGTH = 8;
 
 /**

@@ -27,10 +27,10 @@ export const LONG_PAGE_HEADER_SIZE = 40;
 
 /** Bits of a page's flags. */
 export const PAGE_CONTINUES_RECORD = 0x01;
-export const PAGE_HAS_LONG_HEADER = 0x02;
+const PAGE_HAS_LONG_HEADER = 0x02;
 /** No page before it is needed for a backup. */
 export const PAGE_MAY_BE_REMOVED = 0x04;
-export const PAGE_OVERWRITES_RECORD = 0x08;
+const PAGE_OVERWRITES_RECORD = 0x08;
 const ALL_PAGE_FLAGS = 0x0f;
 
 /** Major versions of Postgres by the magic of their pages. */
@@ -109,7 +109,7 @@ export function encodeWalPageHeader(header: WalPageHeader): Uint8Array {
 }
 
 /** Segments have a power of two of bytes between these. */
-export const MINIMUM_SEGMENT_SIZE = 1024 * 1024;
+const MINIMUM_SEGMENT_SIZE = 1024 * 1024;
 export const MAXIMUM_SEGMENT_SIZE = 1024 * 1024 * 1024;
 
 /**

@@ -64,7 +64,7 @@ const VACANT_BYTES = 64 * 1024;
  * Maximum number of consecutive pages that are read one by one although all of them fail for the same reason: 2 GiB.
  * More of them cost minutes, and a wrong size may claim 2^32.
  */
-export const MAXIMUM_UNREADABLE_PAGES = 256 * 1024;
+const MAXIMUM_UNREADABLE_PAGES = 256 * 1024;
 
 /**
  * Reads all pages, in batches. A size may claim far more pages than the timeline has: pages without values are skipped

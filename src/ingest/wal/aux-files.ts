@@ -66,7 +66,7 @@ const DIGITS_AT = 3;
 const HASH_AT = 5;
 
 /** Key of the value that has the file with this path. */
-export function auxFileKey(path: Uint8Array): Key {
+function auxFileKey(path: Uint8Array): Key {
   const { digits, hashed } = placeOf(path);
   const key = new Uint8Array(KEY_SIZE);
   key[0] = AUX_FIELD;

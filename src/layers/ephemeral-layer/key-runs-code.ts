@@ -61,7 +61,7 @@ export const NOT_WRITTEN = 0xffff_ffff;
 
 export const COUNTS = { keys: 0, replaced: 4, size: 8 };
 /** State of the third loop: the next entry, the place of its key in the order, and the offset of its blob. */
-export const STATE = { entry: 16, key: 20, blob: 24 };
+const STATE = { entry: 16, key: 20, blob: 24 };
 /** Entries that the third loop writes. */
 export const TAKEN_ENTRIES = 512;
 const ENTRY_KEYS_AT = 32;

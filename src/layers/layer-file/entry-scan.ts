@@ -412,7 +412,7 @@ function addEntry<L>(
   batch.add(scan.layout, node, index, 1);
 }
 
-export function damagedEntry(
+function damagedEntry(
   { key, lsn, offset }: Pick<IndexEntry, 'key' | 'lsn' | 'offset'>,
   error: StorageError,
 ): DamagedEntry {

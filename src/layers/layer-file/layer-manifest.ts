@@ -29,7 +29,7 @@ interface NamedFile {
 }
 
 /** The sidecar of a file in the same directory. */
-export function manifestOf({ name, path, target }: NamedFile): NamedFile {
+function manifestOf({ name, path, target }: NamedFile): NamedFile {
   const manifest = formatManifestName(name);
   const directory = path.slice(0, path.length - name.length);
   return { name: manifest, path: directory + manifest, target: pathIn(dirname(target), manifest) };

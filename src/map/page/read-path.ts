@@ -28,7 +28,7 @@ export interface ReadPath {
 }
 
 /** Maximum number of visits that are shown. */
-export const MAXIMUM_VISITS = 1_000;
+const MAXIMUM_VISITS = 1_000;
 
 /**
  * Follows a read through the shown snapshot. Throws a StorageError for a key that a pageserver cannot hold.

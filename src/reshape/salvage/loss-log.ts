@@ -30,7 +30,7 @@ export interface LostRange {
 }
 
 /** Ranges, and damage without a loss, that are listed; all are counted. */
-export const MAXIMUM_LISTED = 1000;
+const MAXIMUM_LISTED = 1000;
 
 /** An entry as the index has it. */
 export interface EntryPlace {

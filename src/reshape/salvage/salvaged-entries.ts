@@ -158,7 +158,7 @@ class DoubtfulImage {
 }
 
 /** With its header, which precedes its content; compressed if it was stored so. */
-export function storedBlob(batch: EntryBatch, row: number): Uint8Array {
+function storedBlob(batch: EntryBatch, row: number): Uint8Array {
   const { starts, lengths, storedLengths, buffer } = batch;
   const end = (starts[row] as number) + (lengths[row] as number);
   return buffer.subarray(end - (storedLengths[row] as number), end);

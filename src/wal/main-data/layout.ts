@@ -76,7 +76,7 @@ export function u32In(data: Uint8Array, at: number): number {
   return i32In(data, at) >>> 0;
 }
 
-export function u64In(data: Uint8Array, at: number): bigint {
+function u64In(data: Uint8Array, at: number): bigint {
   return (BigInt(u32In(data, at + 4)) << 32n) | BigInt(u32In(data, at));
 }
 
