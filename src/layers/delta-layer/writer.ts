@@ -6,7 +6,6 @@
  * promises are awaited, unless `finish` rejects.
  */
 
-import { checkContent } from '../../blob-writer/blob-format.ts';
 import { checkEncodedBlob } from '../../blob-writer/blob-writer.ts';
 import { checkObject, type KnownOptions } from '../../check-options.ts';
 import { checkKey, copyKeyRange, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
@@ -142,14 +141,8 @@ export class DeltaLayerWriter {
    * @throws As `put`.
    */
   putSerialized(key: Key, lsn: Lsn, bytes: Uint8Array, willInit: boolean): void | Promise<void> {
-    this.#batches.beforePut();
-    this.#setNextKey(key, lsn);
-    checkContent(bytes);
-    const { blobs } = this.#file;
-    const { offset } = blobs;
-    this.#file.throwUnlessOpen();
-    this.#entry.check(offset);
-    return this.#entry.put(blobs.append(bytes), offset, willInit);
+    const offset = this.#beginPut(key, lsn);
+    return this.#entry.put(this.#file.blobs.append(bytes), offset, willInit);
   }
 
   /**
@@ -161,13 +154,22 @@ export class DeltaLayerWriter {
    */
   putBlob(key: Key, lsn: Lsn, blob: Uint8Array, willInit: boolean): void | Promise<void> {
     checkEncodedBlob(blob);
+    const offset = this.#beginPut(key, lsn);
+    return this.#entry.put(this.#file.blobs.appendEncoded(blob), offset, willInit);
+  }
+
+  /** Sets the key of the next entry. Returns: the offset of its blob. Throws if it is refused. */
+  #beginPut(key: Key, lsn: Lsn): number {
     this.#batches.beforePut();
-    this.#setNextKey(key, lsn);
-    const { blobs } = this.#file;
-    const { offset } = blobs;
+    checkKey(key);
+    checkLsn(lsn);
+    const { blobs, index } = this.#file;
+    const { bytes, view } = index.nextKey;
+    for (let byte = 0; byte < KEY_SIZE; byte += 1) bytes[byte] = key[byte] as number;
+    view.setBigUint64(KEY_SIZE, lsn);
     this.#file.throwUnlessOpen();
-    this.#entry.check(offset);
-    return this.#entry.put(blobs.appendEncoded(blob), offset, willInit);
+    this.#entry.check(blobs.offset);
+    return blobs.offset;
   }
 
   /**
@@ -222,12 +224,11 @@ export class DeltaLayerWriter {
    */
   async finishAs({ keyRange, lsnRange }: DeltaRanges): Promise<FinishedLayer> {
     const { tenantId, timelineId } = this.#options;
-    const formatVersion = STORAGE_FORMAT_VERSION;
-    const ids = { formatVersion, tenantId, timelineId };
+    const name = { kind: 'delta', keyRange, lsnRange } as const;
+    const summary = { ...name, formatVersion: STORAGE_FORMAT_VERSION, tenantId, timelineId };
     return this.#file.finish({
-      name: { kind: 'delta', keyRange, lsnRange },
-      encodeSummary: (place) =>
-        encodeSummary({ kind: 'delta', ...ids, keyRange, lsnRange, ...place }),
+      name,
+      encodeSummary: (place) => encodeSummary({ ...summary, ...place }),
       lastPuts: () => this.#batches.drained(),
     });
   }
@@ -244,13 +245,5 @@ export class DeltaLayerWriter {
   /** Like `abandon`, but ignores a file that cannot be deleted. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file[Symbol.asyncDispose]();
-  }
-
-  #setNextKey(key: Key, lsn: Lsn): void {
-    checkKey(key);
-    checkLsn(lsn);
-    const { bytes, view } = this.#file.index.nextKey;
-    for (let byte = 0; byte < KEY_SIZE; byte += 1) bytes[byte] = key[byte] as number;
-    view.setBigUint64(KEY_SIZE, lsn);
   }
 }
