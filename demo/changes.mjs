@@ -18,7 +18,7 @@ import {
 const EMPTY = new Uint8Array(0);
 const PIECE_SIZE = 128 * PAGE_SIZE;
 
-/** Calls `put(key, bytes)` for each difference; returns what there was, fork by fork. */
+/** Calls `put(key, bytes)` for each difference; returns the differences by fork. */
 export async function putChanges(before, after, put) {
   const changes = [];
   for (const { old, now } of pairUp(before.forks, after.forks)) {
@@ -91,7 +91,7 @@ export async function* pagesOf(fork) {
   }
 }
 
-/** The members of both lists, joined by what they are. */
+/** The members of both lists, joined by their names. */
 function pairUp(before, after) {
   const olds = new Map(before.map((item) => [identityOf(item), item]));
   const pairs = after.map((now) => ({ old: olds.get(identityOf(now)), now }));

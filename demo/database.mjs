@@ -4,7 +4,7 @@
  */
 import { PGlite } from '@electric-sql/pglite';
 
-/** Runs the SQL, each string in a transaction of its own, and shuts the server down. */
+/** Runs the SQL, each string in a separate transaction, and shuts the server down. */
 export async function runPostgres(dataDirectory, transactions) {
   const server = await PGlite.create({
     dataDir: dataDirectory,

@@ -1,4 +1,4 @@
-/** How the demo speaks. */
+/** The output of the demo. */
 const NUMBER = new Intl.NumberFormat('en-US');
 
 export function count(value) {
@@ -18,7 +18,7 @@ export function plural(value, word) {
   return `${count(value)} ${word}${value === 1 ? '' : 's'}`;
 }
 
-/** Runs one step and prints what it was, how long it took and what came of it. */
+/** Runs one step and prints its title, its time and its results. */
 export async function step(title, action) {
   const start = performance.now();
   const { lines, value } = await action();

@@ -4,7 +4,7 @@
  * two layers as a timeline: its index, a map of it, and how one page is read. The second state becomes a whole
  * timeline, too, which the WAL of a third one continues.
  *
- *   npm run demo             leaves nothing behind
+ *   npm run demo             removes its files at the end
  *   npm run demo -- --keep   keeps the files and says where they are
  *
  * Exit status: 0 if every byte is the same, 1 otherwise.
@@ -89,7 +89,7 @@ async function runIn(root, isKept) {
     },
   );
 
-  const sound = await step(
+  const valid = await step(
     '5  Both files are verified, block by block and value by value',
     async () => {
       const reports = [await verifyLayer(image.path), await verifyLayer(delta.path)];
@@ -164,7 +164,7 @@ async function runIn(root, isKept) {
     };
   });
 
-  const changeExplained = await step('12  The changes of one page are told in words', async () => {
+  const changeExplained = await step('12  The changes of one page are described', async () => {
     const { forks } = await listFiles(pgdata, image.control);
     const relation = forks.find(
       ({ fork, relnode }) => fork === 'main' && names.get(relnode) === 'customer',
@@ -176,14 +176,14 @@ async function runIn(root, isKept) {
     };
   });
 
-  const isGood = sound && equal && explained && changeExplained;
+  const isGood = valid && equal && explained && changeExplained;
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   console.log(isGood ? `\nEvery byte is the same. ${seconds} s` : '\nTHERE ARE DIFFERENCES');
   if (isKept) reportFiles(root, image, delta);
   return isGood;
 }
 
-/** State 1 as it was, for the comparison: Postgres goes on in the original. */
+/** State 1 as it was, for the comparison: Postgres continues in the original. */
 async function copyRelations(source, target) {
   await mkdir(target);
   for (const name of ['PG_VERSION', 'base', 'global', 'pg_tblspc']) {
@@ -247,7 +247,7 @@ function describeDelta(layer, changes, after, names) {
   ];
 }
 
-/** How much happened to a fork, in pages. */
+/** How much a fork has changed, in pages. */
 function weightOf({ pagesBefore, pagesAfter, pagesPut }) {
   return pagesPut + Math.max(0, pagesBefore - pagesAfter);
 }

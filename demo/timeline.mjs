@@ -51,7 +51,7 @@ export async function drawTimeline(bucket, out) {
 }
 
 /**
- * Reads a page that did not change, of a relation that did: the delta layer has to be searched first, in vain.
+ * Reads a page that did not change, of a relation that did: the delta layer is searched first, and does not have it.
  *
  * @returns The arguments of `explain`, what it prints, and whether the page is that of the file.
  */

@@ -7,7 +7,7 @@ import { importTimeline, WalIngest } from 'layerfile/ingest';
 import { openWal, walDirectory } from 'layerfile/wal';
 import { layerfile } from './command.mjs';
 
-/** Every key that a pageserver needs, also those that are no pages. */
+/** Every key that a pageserver needs, including those that are not pages. */
 export function importSecondState({ pgdata, target, ids }) {
   return importTimeline({ ...ids, dataDirectory: pgdata, target, way: 'classic' });
 }

@@ -1,4 +1,4 @@
-/** What an abort and an error leave, and how a program tells which it was. */
+/** What an abort and an error leave on disk, and how a program distinguishes them. */
 import { readdir } from 'node:fs/promises';
 import { DeltaLayerWriter, isStorageError, maximumKey, minimumKey, openLayer } from 'layerfile';
 

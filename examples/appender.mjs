@@ -3,7 +3,7 @@
 //   node appender.mjs LOG TEXT
 //
 // Each record is a blob: 8 bytes of a digest, then the text. A crash may leave any part of the last
-// records; the digest tells a whole one from zeros and rubbish.
+// records; the digest distinguishes a complete one from zeros and garbage.
 import { createHash } from 'node:crypto';
 import { dirname } from 'node:path';
 import {
@@ -34,7 +34,7 @@ for await (const blob of blobsFrom(new BlobReader(source), 0)) {
   end = blob.end;
 }
 if (end < source.size) {
-  // Cut before anything is appended, and durably: else the torn tail might come back after it.
+  // Cut, and sync, before anything is appended: otherwise the torn tail might come back after it.
   await file.setLength(end);
   await file.sync();
   console.log(`cut ${source.size - end} bytes of a torn record`);

@@ -1,4 +1,4 @@
-/** Crashes a small store at every operation, in every way, and looks whether a value was lost. */
+/** Crashes a small store at every operation, in every way, and checks whether a value was lost. */
 import { crashStates, MemoryFileSystem } from 'layerfile/testing';
 
 // The store: one value in a file, written under another name and renamed. Pass `nodeFileSystem` of
@@ -13,7 +13,7 @@ async function save(fileSystem, value, sync) {
   await fileSystem.syncDirectory('/data');
 }
 
-// The test: what was saved, or what was being saved, is there after every crash.
+// The test: after every crash, the last saved value or the one being saved exists.
 async function crashTest(sync) {
   const disk = new MemoryFileSystem();
   disk.createDirectory('/data');

@@ -3,7 +3,7 @@
  *
  *   node csv-and-back.mjs pages.csv
  *
- * Rows may come in any order; a layer wants them in the order of their keys.
+ * Rows may come in any order; a layer requires them in the order of their keys.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { ImageLayerWriter, openLayer } from 'layerfile';

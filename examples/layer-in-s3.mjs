@@ -1,5 +1,5 @@
 /**
- * Looks up one key in a layer that lies in a bucket, and counts what that takes.
+ * Looks up one key of a layer in a bucket, and counts the requests.
  *
  *   AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=... node examples/layer-in-s3.mjs BUCKET KEY HEX36
  *

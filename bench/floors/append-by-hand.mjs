@@ -1,5 +1,5 @@
 /**
- * Length-prefixed blobs as one would write them by hand: copied into one of two buffers of 1 MiB
+ * Length-prefixed blobs, as a simple program would write them: copied into one of two buffers of 1 MiB
  * while the other one is written; synced at the end. No checks, no offsets, no errors.
  */
 import { open } from 'node:fs/promises';

@@ -1,4 +1,4 @@
-/** The lines of a dump of WAL records, formatted from arrays that lie in memory. */
+/** The lines of a dump of WAL records, formatted from arrays in memory. */
 
 const PIECE_LENGTH = 64 * 1024;
 
@@ -18,7 +18,7 @@ export async function loadColumns(reader) {
   return columns;
 }
 
-/** Hands the text over in pieces. Returns: how many lines it has. */
+/** Passes on the text in pieces. Returns: the number of lines. */
 export function formatLines(columns, onPiece) {
   const { keys, lsns, willInit, offsets, storedLengths, lengths } = columns;
   let text = '';

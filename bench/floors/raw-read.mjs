@@ -1,8 +1,8 @@
-/** The floors of everything that reads: the same places, without looking at the bytes. */
+/** The floors of everything that reads: the same places, without checking the bytes. */
 import { closeSync, openSync, read, readSync } from 'node:fs';
 import { PIECE_SIZE } from './raw-write.mjs';
 
-/** Reads from `start` to `end` in large pieces into one buffer. Returns: how many bytes came. */
+/** Reads from `start` to `end` in large pieces into one buffer. Returns: the number of bytes read. */
 export function readRaw(path, start, end, onPiece = () => {}) {
   const descriptor = openSync(path, 'r');
   const piece = Buffer.allocUnsafeSlow(PIECE_SIZE);

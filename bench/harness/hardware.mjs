@@ -11,7 +11,7 @@ export function describeHardware() {
   };
 }
 
-/** Processes that wanted a processor in the last minute: above 0 at the start, others disturb. */
+/** Load of the last minute: if it is above 0 at the start, other programs disturb the measurement. */
 export function describeLoad() {
   const [lastMinute] = loadavg();
   return Number(lastMinute.toFixed(2));

@@ -1,4 +1,4 @@
-/** Jobs in processes of their own: one run of a row, or a fixture. */
+/** Jobs in separate processes: one run of a row, or a fixture. */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 

@@ -1,6 +1,6 @@
 /**
- * Runs the workloads: every run of every row in a process of its own, the rows of a group in turn,
- * so that what others do on the machine meets all of them alike.
+ * Runs the workloads: every run of every row in a separate process, the rows of a group in turn,
+ * so that other programs on the machine affect all of them alike.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -73,7 +73,7 @@ async function runRow(place, row, run) {
     return;
   }
   row.missing = outcome.reason;
-  // A peer that crashes is a gap in the table, as one that is not there.
+  // A peer that crashes is a gap in the table, like a missing one.
   if (outcome.kind === 'failed' && row.role !== 'peer') run.failures += 1;
 }
 

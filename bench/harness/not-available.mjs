@@ -1,2 +1,2 @@
-/** What a row needs is not there: a gap in the table, with its reason, and no failure. */
+/** A requirement of a row is missing: a gap in the table, with its reason, not a failure. */
 export class NotAvailable extends Error {}

@@ -1,4 +1,4 @@
-/** CPU profiles of what is timed, and of nothing else. */
+/** CPU profiles of the timed part only. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
 import { dirname } from 'node:path';

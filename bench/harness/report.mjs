@@ -5,7 +5,7 @@ export function printHardware(hardware, load) {
   console.log(`${cpu}, ${cores} cores, ${memoryMiB} MiB; Node ${node}; ${kernel}`);
   console.log(`Load of the last minute, before anything was measured: ${load}`);
   console.log('Seconds are medians, with the fastest and the slowest run; below "/ x": the time');
-  console.log('an operation takes, over the time it takes x. Less is better.');
+  console.log('per operation, relative to that of x. Lower is better.');
 }
 
 export function printGroup({ title, rows }) {

@@ -8,7 +8,7 @@ import { profiled } from './profile.mjs';
 export class RowContext {
   /** Empty; removed afterwards. */
   directory;
-  /** Of all rows of the group, removed behind the last one. */
+  /** Of all rows of the group, removed after the last one. */
   shared;
   /** 0 for the first run of the row. */
   number;
@@ -61,7 +61,7 @@ export class RowContext {
   }
 }
 
-/** Fails the run: a fast wrong result is no result. */
+/** Fails the run: a fast wrong result does not count. */
 export function check(actual, expected, what) {
   if (actual !== expected) throw new Error(`${what}: ${actual} instead of ${expected}`);
 }

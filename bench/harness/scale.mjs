@@ -1,4 +1,4 @@
-/** How much of everything: a tenth when in a hurry. */
+/** Scale of all inputs: a tenth with `--quick`. */
 export function scaleOf(quick) {
   return { quick, scaled: (count) => (quick ? Math.ceil(count / 10) : count) };
 }

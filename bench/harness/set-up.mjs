@@ -8,7 +8,7 @@ const BENCH = fileURLToPath(new URL('../', import.meta.url));
 
 export function setUp({ build }) {
   if (!isInstalled(ROOT)) orThrow(npm(ROOT, ['ci']));
-  // Without the peers there is still something to measure; the tables say what is missing.
+  // Without the peers, the other rows are still measured; the tables list what is missing.
   if (!isInstalled(BENCH)) npm(BENCH, ['ci']);
   if (build) orThrow(npm(ROOT, ['run', 'build', '--', '--silent']));
 }

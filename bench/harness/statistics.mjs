@@ -1,7 +1,7 @@
 /** From the runs of a group's rows to the numbers of its table. */
 
 /**
- * Medians, and for each row its time an operation over that of each floor and peer: `ratios`, and
+ * Medians, and for each row its time per operation relative to that of each floor and peer: `ratios`, and
  * `cpuRatios` of processor time, which others on the machine disturb less.
  */
 export function summarize(rows) {
@@ -14,7 +14,7 @@ export function summarize(rows) {
   return summaries;
 }
 
-/** Rows that are missing, or do not tell, are left out. */
+/** Rows that are missing, or do not report a value, are left out. */
 function ratiosOf(field, row, references) {
   const ratios = {};
   for (const reference of references) {
@@ -44,7 +44,7 @@ function summarizeRow({ name, shortName, role, runs, missing }) {
   };
 }
 
-/** Whole processes may not tell what they used. */
+/** Processes may not report what they used. */
 function medianIfAny(values) {
   return values.includes(undefined) ? undefined : median(values);
 }

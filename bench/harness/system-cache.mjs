@@ -1,4 +1,4 @@
-/** The system's cache of files, which a cold measurement must not find warm. */
+/** The system's file cache, which must be empty for a cold measurement. */
 import { writeFileSync } from 'node:fs';
 import { NotAvailable } from './not-available.mjs';
 

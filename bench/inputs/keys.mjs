@@ -44,7 +44,7 @@ export function keyOfBlock(block) {
 /** LSNs of entries whose order is that of their keys. */
 const LSN_COUNT = 4096;
 
-/** In a plain array: reading a typed one makes an object each time, which nobody is to pay for. */
+/** In a plain array: reading a typed array would make an object each time. */
 export function someLsns() {
   const next = randomNumbers(7);
   return Array.from({ length: LSN_COUNT }, () => START_LSN + BigInt(next()));

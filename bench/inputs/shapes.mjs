@@ -1,4 +1,4 @@
-/** How much there is of what. */
+/** The shapes of the inputs. */
 
 /** The two shapes that most workloads have: 128 MiB of values each. */
 export const SHAPES = [

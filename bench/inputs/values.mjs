@@ -13,7 +13,7 @@ const IMAGE_OVERHEAD = 12;
 
 const PAGE_LENGTH = 8192;
 
-/** The values `count` of the pool lie one behind the other in `bytes`; `values` are views. */
+/** The `count` values of the pool follow each other in `bytes`; `values` are views. */
 export class ValuePool {
   length;
   bytes;

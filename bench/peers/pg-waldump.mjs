@@ -1,10 +1,10 @@
-/** `pg_waldump` of Debian's Postgres, as a process of its own. */
+/** `pg_waldump` of Debian's Postgres, as a separate process. */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { NotAvailable } from '../harness/not-available.mjs';
 import { bytesOf, postgresPrograms, segmentsOf } from '../writers/wal.mjs';
 
-/** From the first segment to the last; what it says of the end of the WAL, and its status there, do not count. */
+/** From the first segment to the last; its message about the end of the WAL, and its exit status there, are ignored. */
 export function runWaldump(context, wal, words) {
   const bin = postgresPrograms(['pg_waldump']);
   if (bin === undefined) throw new NotAvailable('no pg_waldump');

@@ -1,4 +1,4 @@
-/** Preads of the places where values lie: no search, no checks. */
+/** Preads of the places of values: no search, no checks. */
 import { openLayer } from '../../dist/layers.js';
 import { RawReader } from '../floors/raw-read.mjs';
 
@@ -19,7 +19,7 @@ export async function openRawStore(path, { entries, pool }) {
   };
 }
 
-/** Of each entry the file offset of its value, behind the header. */
+/** For each entry the file offset of its value, after the header. */
 async function valueOffsets(path) {
   const reader = await openLayer(path);
   const offsets = [];

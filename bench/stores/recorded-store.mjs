@@ -1,4 +1,4 @@
-/** The reads that cold lookups in a layer make, recorded first, and then made again by hand. */
+/** The reads that cold lookups in a layer make: recorded, then repeated directly. */
 
 import { statSync } from 'node:fs';
 import { BlockCache, DeltaLayerReader } from '../../dist/layers.js';

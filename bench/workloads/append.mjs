@@ -1,4 +1,4 @@
-/** Blobs appended one behind the other, durable at the end. */
+/** Blobs appended one after the other, durable at the end. */
 import { readFileSync, statSync } from 'node:fs';
 import { BlobWriter, BufferedWriter, decodeBlobHeader } from '../../dist/blob-writer.js';
 import { VirtualFile } from '../../dist/virtual-file.js';

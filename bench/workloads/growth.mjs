@@ -1,5 +1,5 @@
 /**
- * What an entry costs as layers grow: time and memory of writing, opening, looking up and scanning.
+ * The cost of an entry as layers grow: time and memory of writing, opening, lookups and scans.
  * The smallest layer is what the others are compared with.
  */
 import { mkdirSync, rmSync, statSync } from 'node:fs';

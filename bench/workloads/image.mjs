@@ -52,7 +52,7 @@ function plainFloor(pageKind, count) {
   };
 }
 
-/** The compressor that the library uses, at once: no hop to another thread, no copy. */
+/** The compressor that the library uses, called directly: no hop to another thread, no copy. */
 function zstdFloor(pageKind, count) {
   return {
     role: 'floor',
@@ -82,7 +82,7 @@ function layerRow(pageKind, count, compression) {
   };
 }
 
-/** What a process that goes on writing sees: the threads run, and all is compiled. */
+/** Not the first layer of a process: the threads run, and the code is compiled. */
 function laterLayerRow(pageKind, count, compression) {
   return {
     role: 'layerfile',

@@ -23,7 +23,7 @@ const LOADERS = {
   memory: () => import('./memory.mjs'),
 };
 
-/** Writes 10 GiB: only when it is asked for. */
+/** Writes 10 GiB: only on request. */
 const NOT_BY_DEFAULT = ['memory'];
 
 export function selectNames(only) {

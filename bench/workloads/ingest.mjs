@@ -104,7 +104,7 @@ async function ingestWritten(context, { count, length, order }) {
   await checkEntries(path, count);
 }
 
-/** A reader gets newest values of keys that are there, one after the other, all the time. */
+/** A reader that gets the newest values of existing keys, one after the other, all the time. */
 async function ingestBesideReader(context, { count, length, order }) {
   const pool = new ValuePool(length);
   const layer = await createEphemeral(context.directory);

@@ -9,7 +9,7 @@ import { randomNumbers } from '../inputs/random.mjs';
 const LAYERS = 100_000;
 const SEARCHES = 100_000;
 
-/** Pages that are larger are too large to be sent to somebody. */
+/** Maximum size of a page: larger ones are too large to be sent. */
 const MAXIMUM_SIZE = 15_000_000;
 
 export function groupsOf({ scaled }) {

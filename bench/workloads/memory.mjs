@@ -1,4 +1,4 @@
-/** Peak memory of writing a layer that is much larger than it may get, and of scanning it. */
+/** Peak memory of writing a layer that is much larger than the memory limit, and of scanning it. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { openLayer } from '../../dist/layers.js';
@@ -12,7 +12,7 @@ const MIB = 1024 ** 2;
 const LENGTH = 8192;
 const LIMIT_MIB = { write: 128, scan: 96 };
 
-/** Both rows in processes of their own: the second one scans what the first one has written. */
+/** Both rows in separate processes: the second one scans the layer that the first one has written. */
 export function groupsOf({ quick }) {
   const count = ((quick ? 1 : 10) * GIB) / LENGTH;
   return [

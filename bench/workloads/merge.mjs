@@ -108,7 +108,7 @@ function copyGroup(scaled) {
         });
       }),
       row('layerfile', 'layerfile copyLayer', (context, path) => copy(context, path, operations)),
-      // By then, the code is compiled: what a program that copies many layers sees.
+      // By then, the code is compiled, as in a program that copies many layers.
       row('again', 'layerfile copyLayer, the fourth in its process', async (context, path) => {
         for (const directory of ['first', 'second', 'third']) {
           await copyInto(`${context.directory}/${directory}`, path);

@@ -1,4 +1,4 @@
-/** A small file replaced again and again, durable each time. */
+/** A small file that is replaced repeatedly, durable each time. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { overwriteFile } from '../../dist/write-once.js';
 import { overwriteByHand, overwriteWithLooks } from '../floors/overwrite-by-hand.mjs';

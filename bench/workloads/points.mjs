@@ -47,14 +47,14 @@ export function groupsOf({ scaled }) {
       ]),
     ),
     ...[small, large].map((shape) =>
-      group(`${GROUP_SIZE} at once`, shape, warm, lookUpConcurrently, [
+      group(`${GROUP_SIZE} concurrent`, shape, warm, lookUpConcurrently, [
         { ...FLOOR, open: openRawStore },
         { role: 'layerfile', name: 'layerfile get', open: openLayerStore },
         { ...LEVEL, open: openLevelStore },
       ]),
     ),
     group(`${GROUP_SIZE} a call`, small, warm, lookUpMany, [
-      { ...FLOOR, name: 'floor: preads of the values, at once', open: openRawStore },
+      { ...FLOOR, name: 'floor: preads of the values, concurrent', open: openRawStore },
       { role: 'layerfile', name: 'layerfile getMany', open: openLayerStore },
       { role: 'layerfile', name: "layerfile getMany, readMode: 'sync'", open: openSyncLayerStore },
       { ...LMDB, name: 'lmdb getMany', open: openLmdbStore },

@@ -95,7 +95,7 @@ async function scanRawIndex(path, time) {
   return { bytes: size - start };
 }
 
-/** The decompressor of the library, over frames that lie in memory. */
+/** The decompressor of the library, over frames in memory. */
 async function scanRawZstd(path, time) {
   const frames = await framesOf(path);
   const decompressor = await Decompressor.load();
@@ -135,7 +135,7 @@ function scanBatchesDirectly(path, time) {
   return scanBatches(path, time, { ioMode: 'direct' });
 }
 
-/** Looks at the first byte of each content, where it lies. */
+/** Reads the first byte of each content in place. */
 function scanBatches(path, time, options = {}) {
   return withReader(path, options, async (reader) => {
     const seen = { entries: 0, bytes: 0, sum: 0 };
@@ -147,7 +147,7 @@ function scanBatches(path, time, options = {}) {
   });
 }
 
-/** By itself: a loop within an asynchronous function is compiled with all that is around it. */
+/** A separate function: a loop within an asynchronous function is compiled together with all of it. */
 function lookAtContents(batch, seen) {
   const { count, buffer, starts, lengths, compressed } = batch;
   let bytes = 0;
@@ -176,7 +176,7 @@ function scanBatchViews(path, time) {
   });
 }
 
-/** Keys, LSNs and marks are taken out of the index when somebody looks at them. */
+/** Keys, LSNs and marks are copied from the index when they are first read. */
 function scanBatchKeys(path, time) {
   return withReader(path, {}, async (reader) => {
     let entries = 0;

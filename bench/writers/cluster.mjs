@@ -7,7 +7,7 @@ import { writeClusterAndWal } from './wal.mjs';
 const TENANT = '11223344556677889900aabbccddeeff';
 const TIMELINE = 'ffeeddccbbaa00998877665544332211';
 
-/** Returns: the directory, which has `timeline/tenants/` and `wal/` with at least so many bytes. */
+/** Returns: the directory, which has `timeline/tenants/` and `wal/` with at least `bytes` bytes. */
 export function writeCluster(directory, bytes) {
   const { data } = writeClusterAndWal(directory, bytes);
   const place = ['--out', join(directory, 'timeline'), '--tenant', TENANT, '--timeline', TIMELINE];

@@ -9,7 +9,7 @@ export function createEphemeral(directory) {
   return EphemeralLayer.create({ ...IDS, directory, startLsn: START_LSN });
 }
 
-/** Puts all values, each with an LSN of its own, and freezes; `pause` is awaited now and then. */
+/** Puts all values, each with a different LSN, and freezes; `pause` is awaited from time to time. */
 export async function fillEphemeral(layer, { pool, count, order, pause }) {
   const blockOf = BLOCK_ORDERS[order]();
   const { length } = pool;

@@ -19,7 +19,7 @@ export function postgresPrograms(needed) {
     .find((bin) => needed.every((name) => existsSync(join(bin, name))));
 }
 
-/** Returns: a directory with segments of at least so many bytes; below the given one, if they were made. */
+/** Returns: a directory with segments of at least `bytes` bytes; below the given one, if they were made. */
 export function writeWal(directory, bytes) {
   const given = process.env.LAYERFILE_BENCH_WAL;
   if (given !== undefined) return given;
@@ -35,7 +35,7 @@ export function writeWal(directory, bytes) {
 }
 
 /**
- * The data directory of a stopped server, and at least so many bytes of WAL that follow it.
+ * The data directory of a stopped server, and at least `bytes` bytes of WAL that follow it.
  * Returns: `{ data, wal }`, both below `directory`.
  */
 export function writeClusterAndWal(directory, bytes) {
@@ -84,7 +84,7 @@ export function bytesOf(directory) {
   return segmentsOf(directory).reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);
 }
 
-/** Gives `use` a cluster that is not started; it is gone afterwards. Returns: as `use`. */
+/** Calls `use` with a cluster that is not started, and removes it afterwards. Returns: as `use`. */
 function withServer(use) {
   const bin = postgresPrograms(['initdb', 'pg_ctl', 'pgbench']);
   if (bin === undefined) throw new NotAvailable('no pgbench, and no LAYERFILE_BENCH_WAL');

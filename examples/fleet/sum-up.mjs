@@ -3,9 +3,9 @@
  *
  *   node sum-up.mjs NAMES < LINES
  *
- * NAMES is the file of names that the workers were given: one without a line is unknown. A layer
+ * NAMES is the list of names that the workers got: a layer without a line is unknown. A layer
  * with several lines, since its worker was started again, counts once; a result replaces `unknown`. Prints the layers that are not in order, then the numbers as JSON.
- * Exit status: 0 if all is in order, 1 for damage, 3 if a layer could not be looked at.
+ * Exit status: 0 if all is in order, 1 for damage, 3 if a layer could not be read.
  */
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -39,7 +39,7 @@ function unknown(name) {
   return { name, state: 'unknown', ok: false, findings: [] };
 }
 
-/** Logs have lines of others, too. */
+/** Logs may contain lines of other programs. */
 function parse(line) {
   try {
     return JSON.parse(line);
