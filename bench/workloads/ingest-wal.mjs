@@ -1,6 +1,6 @@
 /**
- * WAL of pgbench into durable L0s by the command line, in the place of its base; against pg_waldump, which reads the same
- * WAL and makes nothing of it.
+ * WAL of pgbench into durable L0s by the command line, in the place of its base; compared with pg_waldump, which only
+ * reads the same WAL.
  */
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';

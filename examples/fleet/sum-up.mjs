@@ -3,8 +3,9 @@
  *
  *   node sum-up.mjs NAMES < LINES
  *
- * NAMES is the list of names that the workers got: a layer without a line is unknown. A layer
- * with several lines, since its worker was started again, counts once; a result replaces `unknown`. Prints the layers that are not in order, then the numbers as JSON.
+ * NAMES is the list of names that the workers got: a layer without a line is unknown. If a layer has several lines,
+ * because its worker was restarted, it counts once; a result replaces `unknown`. Prints the layers that are not in
+ * order, then the numbers as JSON.
  * Exit status: 0 if all is in order, 1 for damage, 3 if a layer could not be read.
  */
 import { readFileSync } from 'node:fs';

@@ -14,7 +14,7 @@ import { storageErrorOf } from '../support/storage-errors.ts';
 const LIMITS = DEFAULT_DECOMPRESSION_LIMITS;
 const MIB = 1024 * 1024;
 
-/** Streams the blob at the offset; what was handed over, copied. */
+/** Streams the blob at the offset; what was passed on, copied. */
 async function stream(source: ByteSource, file: Uint8Array, offset: number, limits = LIMITS) {
   const reader = new BlobReader(source, { start: 0, end: source.size }, limits);
   const header = decodeBlobHeader(file, offset, offset);
@@ -156,7 +156,7 @@ describe('an error in the middle', () => {
     const damaged = Buffer.concat([file.subarray(0, place + 4), frame]);
     const error = await storageErrorOf(stream(bytesSource(damaged, 'name'), damaged, place));
     expect(error).toMatchObject({ code: 'corrupt', path: 'name' });
-    // Of the part that was decoded at once.
+    // Of the part that was decoded in one call.
     expect(error.offset).toBeGreaterThan(place + 4);
     expect(error.offset).toBeLessThanOrEqual(place + 4 + block.start);
   });

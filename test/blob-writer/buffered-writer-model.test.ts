@@ -104,7 +104,7 @@ test('any appends, pads, claims and reads give the concatenation, in complete bu
         expected.set(model.slice(0, expectedSize - startOffset), startOffset);
         if (head) expected.fill(7, 0, startOffset);
         const content = fileSystem.contentOf('/file');
-        // A file that nothing was written to behind the start has no bytes before it either.
+        // A file that nothing was written to after the start has no bytes before it either.
         const written = content.length === 0 && wholeLength === 0 ? new Uint8Array(0) : expected;
         expect([...content]).toEqual([...written]);
         const whole = writes.slice(0, wholeLength / bufferSize);

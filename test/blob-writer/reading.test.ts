@@ -14,7 +14,7 @@ import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.
 
 const BYTES = Uint8Array.from({ length: 200_000 }, (_, index) => index % 251);
 
-/** Reads some bytes from each offset, the ranges of one turn side by side. */
+/** Reads some bytes from each offset, the ranges of one turn concurrently. */
 class Ranges implements Reading {
   readonly read: ReadRange[] = [];
   readonly #turns: (readonly (readonly [number, number])[])[];
@@ -199,7 +199,7 @@ describe('several reads of one turn', () => {
 });
 
 describe('ranges that lie close together', () => {
-  /** Three, and one more than the gap behind them; out of order. */
+  /** Three, and one more than the gap after them; out of order. */
   const NEAR = [
     [5000, 100],
     [1000, 100],

@@ -1,4 +1,4 @@
-/** Small reads through cached blocks: the same bytes as without, fewer reads, and nobody else's. */
+/** Small reads through cached blocks: the same bytes as without, fewer reads, and none of other owners. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type ByteSource, bytesSource, readExactly } from '../../src/blob-writer/byte-source.ts';

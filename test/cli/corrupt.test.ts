@@ -182,12 +182,12 @@ test.each(FILES.map((file) => [file.id, file] as const))(
 
 test('several files have the strongest status', async () => {
   const path = (id: string) => FILES.find((file) => file.id === id)?.path ?? id;
-  const sound = path('09-trailing-garbage');
+  const valid = path('09-trailing-garbage');
   const damaged = path('10-wrong-magic');
   const newer = path(UNKNOWN_VERSION);
   const verify = async (...paths: string[]) => (await runCli(['verify', ...paths])).status;
-  expect(await verify(sound)).toBe(0);
-  expect(await verify(sound, newer)).toBe(4);
-  expect(await verify(newer, damaged, sound)).toBe(1);
+  expect(await verify(valid)).toBe(0);
+  expect(await verify(valid, newer)).toBe(4);
+  expect(await verify(newer, damaged, valid)).toBe(1);
   expect(await verify(damaged, '/no/such/file', newer)).toBe(3);
 });

@@ -26,7 +26,7 @@ const TYPES = [
   'truncate_vm',
 ];
 
-/** What a function writes behind two bytes that it must leave alone. */
+/** What a function writes after two bytes that it must leave alone. */
 function written(write: (target: Uint8Array, at: number) => number): string {
   const target = Buffer.alloc(400, '#');
   const end = write(target, 2);

@@ -80,7 +80,7 @@ describe('an output', () => {
     expect(stream.written).toEqual(['text', Uint8Array.of(1, 2)]);
   });
 
-  /** Lets everything be taken at once. */
+  /** Lets everything be taken immediately. */
   async function settled(stream: SlowStream, written: Promise<void> | undefined): Promise<void> {
     let isDone = written === undefined;
     void written?.then(() => {
@@ -217,7 +217,7 @@ describe('colour', () => {
 });
 
 describe('a JSON document that is cut short', () => {
-  /** An output whose stream takes everything at once, unless `failure` says otherwise. */
+  /** An output whose stream takes everything immediately, unless `failure` says otherwise. */
   function outputOf({
     signal = OPTIONS.signal,
     failure,

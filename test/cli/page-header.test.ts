@@ -139,8 +139,8 @@ test('an import names bad pages, and writes only if it may', async () => {
   expect(allowed.status).toBe(0);
   expect(parseLines(allowed.stdout)).toMatchObject([{ bad_pages: 150 }]);
   writeFileSync(join(directory, 'base/5/16384'), checksummed(pages(150, 1)));
-  const sound = await runCli([...words, '--lsn', '0/16C3568']);
-  expect(parseLines(sound.stdout)).toMatchObject([{ bad_pages: 0 }]);
+  const valid = await runCli([...words, '--lsn', '0/16C3568']);
+  expect(parseLines(valid.stdout)).toMatchObject([{ bad_pages: 0 }]);
 });
 
 async function readPage(layer: string): Promise<Buffer> {

@@ -259,7 +259,7 @@ describe('threads print nothing', () => {
 describe('WAL is divided from a length on', () => {
   const MEBIBYTE = 1024 * 1024;
 
-  /** Segments at both ends of so many MiB; what lies between them is missing. */
+  /** Segments at both ends of N MiB; what lies between them is missing. */
   function spread(mebibytes: number): string {
     const directory = temporaryDirectory();
     for (const start of [SEGMENT_SIZE, mebibytes * MEBIBYTE]) {

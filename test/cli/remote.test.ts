@@ -217,9 +217,9 @@ describe('the manifest of a layer in S3', () => {
     const again = await runCli(['manifest', 'create', ...place]);
     expect(again.status).toBe(1);
     expect(parseError(again)).toMatchObject({ code: 'exists', path: sidecar });
-    const sound = await runCli(['manifest', 'check', ...place]);
-    expect(sound).toMatchObject({ status: 0, stderr: '' });
-    expect(parseLines(sound.stdout)).toMatchObject([{ path: url, ok: true, findings: [] }]);
+    const valid = await runCli(['manifest', 'check', ...place]);
+    expect(valid).toMatchObject({ status: 0, stderr: '' });
+    expect(parseLines(valid.stdout)).toMatchObject([{ path: url, ok: true, findings: [] }]);
     const bytes = readFileSync(PAGES);
     server.put(`timelines/${name}`, bytes.with(30_000, (bytes[30_000] ?? 0) ^ 32));
     const mended = temporaryDirectory();

@@ -9,7 +9,7 @@ export interface RunOptions {
   readonly terminal?: boolean | undefined;
   readonly columns?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Standard output fails with this once so many bytes are written. */
+  /** Standard output fails with this once N bytes are written. */
   readonly stdoutFailure?: { readonly errno: string; readonly afterBytes: number } | undefined;
   /** Called before standard output takes anything. */
   readonly onFirstOutput?: (() => void) | undefined;

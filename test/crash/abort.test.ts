@@ -1,6 +1,6 @@
 /**
  * An abort at any await: descriptors, temporary files, listeners and memory return to where they
- * were, and what is on disk is what the callers were told.
+ * were, and what is on disk is what the callers were promised.
  *
  *   LAYERFILE_ABORTS   how many; default 500
  *   LAYERFILE_ABORT_SEED   first seed; default 1
@@ -36,7 +36,7 @@ const OPERATIONS: ReadonlyMap<string, MakeScenario> = new Map([
   ...READING_SCENARIOS,
 ]);
 
-/** An abort comes so many turns of the microtask queue after an operation began, at most. */
+/** An abort comes N turns of the microtask queue after an operation began, at most. */
 const MAXIMUM_TURNS = 24;
 
 /** Where an abort comes, instead of at an operation. */
@@ -49,7 +49,7 @@ const ORDER_SEED = 1;
 interface Moment {
   /** Which operation of the file system begins, from 0 on. */
   readonly operation: number;
-  /** Turns of the microtask queue behind it; with none, it is under way. */
+  /** Turns of the microtask queue after it; with none, it is under way. */
   readonly turns: number;
 }
 
@@ -82,7 +82,7 @@ describe.each([...OPERATIONS])('%s', (kind, make) => {
   }, 3_600_000);
 });
 
-/** First in the middle of an operation of each kind, then behind each operation, and at the start. */
+/** First in the middle of an operation of each kind, then after each operation, and at the start. */
 function momentOf(
   number: number,
   order: readonly FileSystemOperation[],
@@ -94,7 +94,7 @@ function momentOf(
 }
 
 /**
- * Returns: the kind of the operation behind which the abort came; undefined if there was none, or if
+ * Returns: the kind of the operation after which the abort came; undefined if there was none, or if
  * the run was over by then.
  */
 async function abortOnce(

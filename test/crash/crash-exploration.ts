@@ -50,9 +50,9 @@ export interface Budget {
   /** States of each crash point, where there are more. */
   readonly statesPerPoint: number;
   readonly statesPerPointOfRecovery: number;
-  /** One of so many states is recovered from with crashes in between. */
+  /** One in N states is recovered from with crashes in between. */
   readonly statesPerRecovery: number;
-  /** One of so many states is read as a user would, though the same content was read before. */
+  /** One in N states is read as a user would, though the same content was read before. */
   readonly statesPerRead: number;
 }
 
@@ -185,7 +185,7 @@ class Exploration {
   }
 }
 
-/** After a crash: the leftovers are removed, and the work begins anew on what is there. */
+/** After a crash: the leftovers are removed, and the work begins again on what is there. */
 function crashPointsOfRecovery(
   scenario: Scenario,
   disk: MemoryFileSystem,

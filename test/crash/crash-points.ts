@@ -12,7 +12,7 @@ export interface CrashPoint {
   readonly index: number;
   readonly label: string;
   readonly disk: MemoryFileSystem;
-  /** What the callers were told until now. */
+  /** What the callers were promised until now. */
   readonly allowed: Allowed;
 }
 
@@ -30,7 +30,7 @@ export function freshStart(scenario: Scenario): Start {
 }
 
 /**
- * Before and after every operation that changes the disk, and whenever somebody was told something.
+ * Before and after every operation that changes the disk, and whenever a caller was promised something.
  * A moment at which nothing has changed since the last one is not kept again.
  */
 export async function crashPointsOf(

@@ -112,9 +112,9 @@ interface World {
   readonly capacity: number;
   readonly seed: number;
   readonly steps: readonly Step[];
-  /** One of so many syncs fails; none with 0. */
+  /** One in N syncs fails; none with 0. */
   readonly failingSyncs: number;
-  /** The system has no more than so many descriptors. */
+  /** Maximum number of descriptors of the system. */
   readonly systemLimit: number;
 }
 
@@ -160,7 +160,7 @@ async function run(world: World): Promise<Outcome> {
   return { guard, fatal, hasFailedSync, openCount: memory.openCount };
 }
 
-/** A table of one place shows every file that is opened behind it. */
+/** With a table of one slot, every file that is opened beside it shows. */
 async function openAll(openFiles: OpenFiles): Promise<VirtualFile[]> {
   const options = { read: true, write: true, createNew: true, openFiles };
   const paths = Array.from({ length: FILES }, (_, number) => `/data/${number}`);

@@ -24,7 +24,7 @@ export interface FaultyRun {
 /** Crash states that are looked at when all has settled. */
 const CRASH_STATES = 12;
 
-/** Of a scenario with many operations, about so many fail one by one, unless all are wanted. */
+/** Approximate number of operations of a long scenario that fail one by one, unless all are wanted. */
 const FAILING_OPERATIONS = 60;
 
 /** Of each kind, at its start. */
@@ -128,7 +128,7 @@ class Watch {
   }
 }
 
-/** Contents are as the callers were told, and no unfinished file is left that could be deleted. */
+/** Contents are as the callers were promised, and no unfinished file is left that could be deleted. */
 function checkTidied(
   fileSystem: MemoryFileSystem,
   {

@@ -1,6 +1,6 @@
 /**
  * What a disk may hold after a crash: for each name the contents that may stand there, as far as
- * callers of the library were told.
+ * callers of the library were promised.
  *
  * An attempt that is under way may have taken place or not. Once it resolves, its content is what
  * must be there; once it rejects, `outcome` says what may be.
@@ -13,7 +13,7 @@ export type Content = Uint8Array | undefined;
 export type Allowed = ReadonlyMap<string, readonly Content[]>;
 
 export interface AttemptOptions {
-  /** Never replaces: once it has succeeded, nobody else's attempt may take the name any more. */
+  /** Never replaces: once it has succeeded, no other attempt may take the name any more. */
   readonly creates?: boolean;
   /** By a process of its own: of attempts that overlap, nobody knows which one was the last. */
   readonly races?: boolean;
@@ -33,7 +33,7 @@ interface Name {
 }
 
 export class Ledger {
-  /** Called whenever somebody was told something new. */
+  /** Called whenever a caller was promised something new. */
   onChange: ((event: string) => void) | undefined;
   readonly #names = new Map<string, Name>();
   readonly #races = new Set<Race>();

@@ -1,6 +1,6 @@
 /**
  * Scenarios: each drives one operation of the library that changes the disk, in a world that a seed
- * decides, and keeps a ledger of what it was told.
+ * decides, and keeps a ledger of what it was promised.
  */
 import { isStorageError } from '../../src/errors.ts';
 import { type Choose, seededChoices } from '../../src/testing/choices.ts';

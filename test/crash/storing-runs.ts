@@ -61,7 +61,7 @@ export async function checkCrashes(
 }
 
 interface FailingRuns<S> {
-  /** One in so many operations fails, unless the run is long. */
+  /** One in N operations fails, unless the run is long. */
   readonly failEvery: number;
   readonly prepared: () => Promise<S> | S;
   readonly diskOf: (started: S) => MemoryFileSystem;

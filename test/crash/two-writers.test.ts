@@ -1,5 +1,5 @@
 /**
- * Writers that finish the same name at once, each step of which takes its own time: one of them gets
+ * Writers that finish the same name concurrently, each step of which takes its own time: one of them gets
  * the name for its whole layer, the others are told `exists`, and nothing of what is there is lost.
  */
 import { describe, expect, test } from 'vitest';

@@ -236,7 +236,7 @@ describe('a cycle', () => {
     expect(await everyReadOf(source)).toBe('corrupt');
     const { user, system } = process.cpuUsage(start);
     expect((user + system) / 1e6).toBeLessThan(5);
-    // Blocks are read in runs of up to 16, here all but one in vain.
+    // Blocks are read in runs of up to 16, here all but one unused.
     expect(source.total).toBeLessThan(2 * 16 * bytes.length + 16 * bytes.length);
   });
 });
@@ -256,11 +256,11 @@ describe('an offset', () => {
   });
 
   it('an offset into a blob, the summary or the index is refused', async () => {
-    const sound = [shortBlob(noise(9, 1)), shortBlob(noise(9, 2))];
+    const valid = [shortBlob(noise(9, 1)), shortBlob(noise(9, 2))];
     for (const offset of [0, 8191, 8193, 16_384, 16_383 + 8192 * 2, 0x7f_ffff_ffff]) {
       const keys = [blockKey(0), blockKey(1)];
       const leaf = nodeBlock({ keys, values: [8192, offset], prefixLength: 14 });
-      const bytes = layerBytes({ kind: 'image', blobs: sound, blocks: [leaf] });
+      const bytes = layerBytes({ kind: 'image', blobs: valid, blocks: [leaf] });
       expect((await checkLayer(bytes)).verdict).toBe('damaged');
       expect((await verifyLayer(bytesSource(bytes))).errors).toBe(1);
     }
@@ -441,7 +441,7 @@ describe('special files', () => {
 describe('a file that changes while it is read', () => {
   async function opened() {
     const path = join(temporaryDirectory(), 'layer');
-    // More than a scan has read or in flight when it hands out the first entry.
+    // More than a scan has read or in flight when it returns the first entry.
     const images = Array.from({ length: 1000 }, (_, index) => ({
       key: blockKey(index),
       image: noise(8192, index),

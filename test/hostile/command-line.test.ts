@@ -1,4 +1,4 @@
-/** The command line over files and names that somebody else chose. */
+/** The command line over untrusted files and names. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ import { frameBlob } from './seeds.ts';
 const EVIL =
   '\u001b]52;c;ZXZpbA==\u0007\u001b[2J\r\u0008\u009b31m\u202egnp.exe\u2066\u200b\u2028\ufeff';
 
-/** Controls, marks that nobody sees and lone surrogates, but not the end of a line. */
+/** Controls, marks that are invisible and lone surrogates, but not the end of a line. */
 const UNSAFE = /(?!\n)[\p{C}\p{Zl}\p{Zp}]/u;
 
 function expectHarmless({ stdout, stderr }: RunResult): void {
@@ -170,8 +170,8 @@ describe('special files', () => {
     const layer = await writeImages([{ key: KEY, image: noise(9, 1) }]);
     mkdirSync(join(directory, 'inner'));
     symlinkSync(directory, join(directory, 'inner', 'loop'));
-    const sound = await runCli(['verify', directory, '--json']);
-    expect([sound.status, JSON.parse(sound.stdout)]).toEqual([0, { ok: true, files: [] }]);
+    const valid = await runCli(['verify', directory, '--json']);
+    expect([valid.status, JSON.parse(valid.stdout)]).toEqual([0, { ok: true, files: [] }]);
     const name = layer.finished.name;
     execFileSync('mkfifo', [join(directory, 'inner', name)]);
     for (const target of [undefined, '/dev/zero']) {

@@ -15,9 +15,9 @@ import {
   type CostlyKind,
   hostileLayers,
   MAXIMUM_SIZE,
-  soundLayers,
+  validLayers,
 } from './costly-files.ts';
-import { HOSTILE_SMALL_FILES, SOUND_SMALL_FILES } from './costly-small-files.ts';
+import { HOSTILE_SMALL_FILES, VALID_SMALL_FILES } from './costly-small-files.ts';
 
 const MAXIMUM_MIB = 16;
 const MAXIMUM_CPU_MS = 100;
@@ -28,7 +28,7 @@ const ROUNDS = 8;
 type FileCost = readonly [file: string, cost: number];
 
 interface Costs {
-  readonly sound: FileCost[];
+  readonly valid: FileCost[];
   readonly hostile: FileCost[];
 }
 
@@ -37,7 +37,7 @@ function byCost(left: FileCost, right: FileCost): number {
 }
 
 const HOSTILE = { layer: await hostileLayers(), ...HOSTILE_SMALL_FILES };
-const SOUND = { layer: await soundLayers(), ...SOUND_SMALL_FILES };
+const VALID = { layer: await validLayers(), ...VALID_SMALL_FILES };
 
 const KINDS = Object.keys(HOSTILE) as CostlyKind[];
 
@@ -53,25 +53,25 @@ describe.runIf(process.platform === 'linux')('what hostile files cost', () => {
     { timeout: 300_000 },
     async (kind) => {
       const directory = join(temporaryDirectory(), 'hostile');
-      const soundDirectory = join(temporaryDirectory(), 'sound');
+      const validDirectory = join(temporaryDirectory(), 'valid');
       store(directory, HOSTILE[kind]);
-      store(soundDirectory, SOUND[kind]);
+      store(validDirectory, VALID[kind]);
       const costsOf = async (what: 'memory' | 'processor', flags: string[]) => {
         const maximum = what === 'memory' ? MAXIMUM_MIB : MAXIMUM_CPU_MS;
-        const input = { directory, soundDirectory, kind, what, rounds: ROUNDS, maximum };
-        const { sound, hostile } = await resultOf<Costs>(
+        const input = { directory, validDirectory, kind, what, rounds: ROUNDS, maximum };
+        const { valid, hostile } = await resultOf<Costs>(
           startNode([...flags, program.path, JSON.stringify(input)]),
         );
         expect(hostile.length).toBeGreaterThanOrEqual(HOSTILE[kind].length);
-        return { sound: sound.sort(byCost), hostile: hostile.sort(byCost) };
+        return { valid: valid.sort(byCost), hostile: hostile.sort(byCost) };
       };
       const memory = await costsOf('memory', ['--expose-gc', '--max-semi-space-size=1']);
       const processor = await costsOf('processor', []);
       process.stdout.write(
-        `${kind}: ${textOf(memory.hostile[0], 'MiB')}, sound ${textOf(memory.sound[0], 'MiB')}; ` +
+        `${kind}: ${textOf(memory.hostile[0], 'MiB')}, valid ${textOf(memory.valid[0], 'MiB')}; ` +
           `${textOf(processor.hostile[0], 'ms')}\n`,
       );
-      const allowedMib = MAXIMUM_MIB + (memory.sound[0]?.[1] ?? 0);
+      const allowedMib = MAXIMUM_MIB + (memory.valid[0]?.[1] ?? 0);
       expect(memory.hostile.filter(([, cost]) => cost > allowedMib)).toEqual([]);
       expect(processor.hostile.filter(([, cost]) => cost > MAXIMUM_CPU_MS)).toEqual([]);
     },

@@ -1,4 +1,4 @@
-/** Layers of at most 64 KiB that cost as much as layers can, and sound ones to read before them. */
+/** Layers of at most 64 KiB that cost as much as layers can, and valid ones to read before them. */
 
 import { encodeValue } from '../../src/layers/value-format.ts';
 import { loadCompressor } from '../../src/zstd/compression.ts';
@@ -66,8 +66,8 @@ export async function hostileLayers(): Promise<CostlyFile[]> {
   ];
 }
 
-/** Two of them hand out as much as a scan may. */
-export async function soundLayers(): Promise<CostlyFile[]> {
+/** Two of them return as much as a scan may. */
+export async function validLayers(): Promise<CostlyFile[]> {
   const zstd = await loadCompressor(1);
   const page = Buffer.concat([noise(300, 1), Buffer.alloc(7892, 7)]);
   const pageBlob = frameBlob(await zstd.compress(page));

@@ -64,7 +64,7 @@ export const HOSTILE_SMALL_FILES: Readonly<Record<SmallKind, readonly CostlyFile
   'control-file': [
     { name: 'zeros', bytes: Buffer.alloc(MAXIMUM_SIZE) },
     { name: 'noise', bytes: Buffer.from(seal(noise(MAXIMUM_SIZE, 1))) },
-    { name: 'sound', bytes: Buffer.from(controlFileBytes()) },
+    { name: 'valid', bytes: Buffer.from(controlFileBytes()) },
   ],
   'build-input': [
     header(
@@ -96,10 +96,10 @@ export const HOSTILE_SMALL_FILES: Readonly<Record<SmallKind, readonly CostlyFile
   ],
 };
 
-export const SOUND_SMALL_FILES: Readonly<Record<SmallKind, readonly CostlyFile[]>> = {
+export const VALID_SMALL_FILES: Readonly<Record<SmallKind, readonly CostlyFile[]>> = {
   document: [
     {
-      name: 'sound',
+      name: 'valid',
       bytes: Buffer.from(
         encodeDocument({
           entries: Array.from({ length: 600 }, (_, index) => ({
@@ -113,14 +113,14 @@ export const SOUND_SMALL_FILES: Readonly<Record<SmallKind, readonly CostlyFile[]
   ],
   'tenant-config': [
     config(
-      'sound',
+      'valid',
       `pitr_interval = "7d"\n${numbered((index) => `setting_${index} = "${index} s"\n`).slice(0, -20)}`,
     ),
   ],
-  metadata: [{ name: 'sound', bytes: Buffer.from(METADATA) }],
-  'control-file': [{ name: 'sound', bytes: Buffer.from(controlFileBytes()) }],
+  metadata: [{ name: 'valid', bytes: Buffer.from(METADATA) }],
+  'control-file': [{ name: 'valid', bytes: Buffer.from(controlFileBytes()) }],
   'build-input': BUILD_INPUTS.map((text, index) => ({
-    name: `sound ${index}`,
+    name: `valid ${index}`,
     bytes: Buffer.from(text),
   })),
 };

@@ -10,7 +10,7 @@ import {
   encodeTimelineMetadata,
 } from '../../src/write-once/timeline-metadata.ts';
 import { type SlowInput, slowest } from '../support/slowest.ts';
-import { checkLayer, Unsound, type Verdict } from './oracle.ts';
+import { checkLayer, Inconsistent, type Verdict } from './oracle.ts';
 import { exhaustiveSeed, type Seed } from './seeds.ts';
 
 export type Change = 'bytes of delta' | 'bytes of image' | 'lengths' | 'metadata';
@@ -24,10 +24,10 @@ export const CHANGES: readonly Change[] = [
 
 export interface Part {
   readonly change: Change;
-  /** This part of so many. */
+  /** This part of N. */
   readonly part: number;
   readonly parts: number;
-  /** One of so many changes is done, chosen by the seed; 1 for all. */
+  /** One in N changes is done, chosen by the seed; 1 for all. */
   readonly oneOf: number;
   readonly seed: number;
 }
@@ -63,11 +63,11 @@ export async function exhaust(part: Part): Promise<Exhausted> {
   }
 }
 
-/** What is behind the values and the entries is padding: the reader must not care. */
+/** What is after the values and the entries is padding: the reader must not care. */
 async function everyByte(seed: Seed, part: Part): Promise<Exhausted> {
   const run = new Run(part);
   const bytes = Buffer.from(seed.bytes);
-  const sound = await checkLayer(bytes);
+  const valid = await checkLayer(bytes);
   const isUsed = usedBytes(bytes, seed);
   for (let at = part.part; at < bytes.length; at += part.parts) {
     const original = bytes.readUInt8(at);
@@ -77,8 +77,8 @@ async function everyByte(seed: Seed, part: Part): Promise<Exhausted> {
       bytes[at] = value;
       await run.do(`byte ${at} = ${value}`, async () => {
         const { verdict, code, entryCount } = await checkLayer(bytes, used ? 'full' : 'quick');
-        if (!used && (verdict !== 'sound' || entryCount !== sound.entryCount)) {
-          throw new Unsound('padding does not matter');
+        if (!used && (verdict !== 'valid' || entryCount !== valid.entryCount)) {
+          throw new Inconsistent('padding does not matter');
         }
         return { verdict, code };
       });
@@ -113,7 +113,8 @@ async function everyLength(part: Part): Promise<Exhausted> {
       if (!run.isChosen()) continue;
       await run.do(`${kind} of ${length} bytes`, async () => {
         const { verdict, code } = await checkLayer(bytes.subarray(0, length));
-        if (verdict === 'sound') throw new Unsound('a part of a file is not read as a whole one');
+        if (verdict === 'valid')
+          throw new Inconsistent('a part of a file is not read as a whole one');
         return { verdict, code };
       });
     }
@@ -157,7 +158,7 @@ function refused(bytes: Uint8Array): { verdict: Verdict; code: string } {
     if (error instanceof StorageError) return { verdict: 'refused', code: error.code };
     throw error;
   }
-  throw new Unsound('damaged metadata is refused');
+  throw new Inconsistent('damaged metadata is refused');
 }
 
 class Run {

@@ -1,5 +1,5 @@
 /**
- * Small files with every change of a kind: each is refused with a typed error, or read soundly by
+ * Small files with every change of a kind: each is refused with a typed error, or read consistently by
  * the format's own rules (see oracle.ts), within 50 ms. By default a sample, from LAYERFILE_SEED,
  * in this process; LAYERFILE_EXHAUSTIVE=1 does all, 25 million, in two processes: some hours. 10 does one of ten.
  */
@@ -7,14 +7,14 @@ import { describe, expect, it } from 'vitest';
 import { bundledProgram, resultOf, startProgram } from '../support/programs.ts';
 import { CHANGES, type Exhausted, exhaust, type Part } from './exhaustion.ts';
 
-/** One of so many; undefined for the sample. */
+/** One in N; undefined for the sample. */
 const { LAYERFILE_EXHAUSTIVE: ONE_OF } = process.env;
 const SEED = Number(process.env['LAYERFILE_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
 /** Done at the same time. */
 const PROCESSES = ONE_OF === undefined ? 1 : 2;
 
-/** One of so many, by default. */
+/** One in N, by default. */
 const SAMPLE: Record<(typeof CHANGES)[number], number> = {
   'bytes of delta': 1000,
   'bytes of image': 1000,

@@ -1,6 +1,6 @@
 /** What a reader of any bytes may do, and what must hold then. */
 import { isStorageError, StorageError } from '../../src/errors.ts';
-import { Unsound } from './oracle.ts';
+import { Inconsistent } from './oracle.ts';
 
 /** An error that quotes a file is short all the same, but for the file's name. */
 const MAXIMUM_MESSAGE_LENGTH = 2000;
@@ -31,5 +31,5 @@ export function errorOr<T>(action: () => T): T | StorageError {
 }
 
 export function must(condition: boolean, what: string): asserts condition {
-  if (!condition) throw new Unsound(what);
+  if (!condition) throw new Inconsistent(what);
 }

@@ -51,7 +51,7 @@ describe('a compressed block of no bytes', () => {
   });
 
   it('a compressed block of no bytes is the same to a scan and to a stream: seed 11747', async () => {
-    // A node lies behind its root, so it does not open; without that node it does.
+    // A node lies after its root, so it does not open; without that node it does.
     expect(await execute(11_747)).toBe('layer refused');
     const bytes = fuzzInput(11_747);
     const opening = bytes.subarray(0, bytes.length - BLOCK_SIZE);

@@ -1,9 +1,9 @@
 /**
  * The fuzzer: mutated layers, and everything else that is read, from seeds that count up. Each
- * execution ends with a typed error of damage or is sound by the format's own rules (oracle.ts).
+ * execution ends with a typed error of damage or is valid by the format's own rules (oracle.ts).
  *
  * LAYERFILE_FUZZ_EXECUTIONS says how many (`npm run test:fuzz`: 10 million), LAYERFILE_SEED where to
- * begin. The default runs in this process, more in two. A failure tells its seed: that, and LAYERFILE_FUZZ_EXECUTIONS=1, does it again.
+ * begin. The default runs in this process, more in two. A failure reports its seed: that, and LAYERFILE_FUZZ_EXECUTIONS=1, does it again.
  */
 import { expect, it } from 'vitest';
 import { bundledProgram, resultOf, startProgram } from '../support/programs.ts';

@@ -11,7 +11,7 @@ import { fuzzSeeds } from './seeds.ts';
 
 export const FUZZ_SEEDS = await fuzzSeeds();
 
-/** What was read, and how it ended: `layer sound`, `value refused`. Throws what should not be. */
+/** What was read, and how it ended: `layer valid`, `value refused`. Throws what should not be. */
 export async function execute(seed: number): Promise<string> {
   const choose = seededChoices(seed);
   if (choose(5) === 0) {

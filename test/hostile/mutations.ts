@@ -1,6 +1,6 @@
 /**
  * Mutations of layers: of bytes, which know nothing, and of the structure, which know where counts,
- * levels, lengths and pointers are, so that what lies behind the first check is reached, too.
+ * levels, lengths and pointers are, so that what lies after the first check is reached, too.
  */
 import { BLOCK } from '../support/hand-made.ts';
 import { type ReferenceNode, referenceNode } from '../support/reference-reader.ts';

@@ -1,6 +1,6 @@
 /**
  * What must hold of every read of any bytes at all. A read ends with a typed error of damage, or it
- * is sound by the format's own rules:
+ * is valid by the format's own rules:
  *
  *   - entries ascend, and lie inside the ranges of the summary;
  *   - the content of each is what the bytes at its offset say;
@@ -8,7 +8,7 @@
  *   - backwards gives the same entries, `keys` the same keys, and `get` for each the same content;
  *   - salvaging gives the same, without damage; verifying says so, too.
  *
- * What a strict read hands out before its error obeys all but the last two.
+ * What a strict read returns before its error obeys all but the last two.
  */
 import { bytesSource } from '../../src/blob-writer/byte-source.ts';
 import { StorageError, type StorageErrorCode } from '../../src/errors.ts';
@@ -30,8 +30,8 @@ export const LIMITS = {
   maximumBlobLength: 1024 * 1024,
 } as const;
 
-/** `refused` was not opened; `damaged` was read up to an error; `sound` was read whole. */
-export type Verdict = 'refused' | 'damaged' | 'sound';
+/** `refused` was not opened; `damaged` was read up to an error; `valid` was read completely. */
+export type Verdict = 'refused' | 'damaged' | 'valid';
 
 export interface LayerCheck {
   readonly verdict: Verdict;
@@ -43,8 +43,8 @@ export interface LayerCheck {
 }
 
 /** What a hostile file made us do wrong. */
-export class Unsound extends Error {
-  override readonly name = 'Unsound';
+export class Inconsistent extends Error {
+  override readonly name = 'Inconsistent';
 }
 
 const PATH = '/layer';
@@ -53,7 +53,7 @@ const PATH = '/layer';
  * Every way of reading, or, where `quick` is set, a strict read, its contents, one search, and
  * verifying, at a third of the cost.
  *
- * Requires: `bytes` do not change meanwhile. Throws `Unsound`, or whatever should not be thrown.
+ * Requires: `bytes` do not change meanwhile. Throws `Inconsistent`, or whatever should not be thrown.
  */
 export async function checkLayer(
   bytes: Buffer,
@@ -83,7 +83,7 @@ export async function checkLayer(
     must(verifies === (error === undefined && isReadable), 'reading and verifying agree');
     const some = entries[bytes.length % Math.max(1, entries.length)];
     if (some !== undefined) await checkGet(reader, some, error);
-    const verdict = error === undefined ? 'sound' : 'damaged';
+    const verdict = error === undefined ? 'valid' : 'damaged';
     return { verdict, code: error?.code, entryCount: entries.length, verifies };
   }
   const salvaged = await salvage(reader, { ...layer, indexStart: bytes.length });
@@ -112,7 +112,7 @@ export async function checkLayer(
     await checkGet(reader, entry, undefined);
   }
   await checkKeys(reader, entries);
-  return { verdict: 'sound', code: undefined, entryCount: entries.length, verifies };
+  return { verdict: 'valid', code: undefined, entryCount: entries.length, verifies };
 }
 
 interface Read {
@@ -291,5 +291,5 @@ function checkDamage(error: unknown): StorageError {
 }
 
 function must(condition: boolean, what: string): asserts condition {
-  if (!condition) throw new Unsound(what);
+  if (!condition) throw new Inconsistent(what);
 }

@@ -139,7 +139,7 @@ const NAMES = [
 const METADATA_JSON =
   '{"disk_consistent_lsn":"0/1000","prev_record_lsn":null,"ancestor_timeline":null,"ancestor_lsn":"0/0","latest_gc_cutoff_lsn":"0/0","initdb_lsn":"0/0","pg_version":15,"__proto__":{"pg_version":14}}';
 
-/** Mutated, and with a right checksum where wanted, so that what lies behind it is reached. */
+/** Mutated, and with a right checksum where wanted, so that what lies after it is reached. */
 function mutated(
   bytes: Uint8Array,
   choose: Choose,
@@ -163,7 +163,7 @@ export function framed(map: Uint8Array): Buffer {
   return bytes;
 }
 
-/** Headers of containers and strings, more often than not with too little behind them. */
+/** Headers of containers and strings, more often than not with too little after them. */
 function randomMsgpack(choose: Choose): Buffer {
   const tags = [
     0x81, 0x82, 0x8f, 0x91, 0x9f, 0xa1, 0xc0, 0xc4, 0xc6, 0xcb, 0xcf, 0xd3, 0xd9, 0xdb, 0xdc, 0xdd,

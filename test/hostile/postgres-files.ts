@@ -20,7 +20,7 @@ export const RELATION_NAMES = [
 const CONTROL_FILE = controlFileBytes();
 const USED_SIZE = 292;
 
-/** With a right checksum more often than not, so that what lies behind it is reached. */
+/** With a right checksum more often than not, so that what lies after it is reached. */
 export function mutatedControlFile(choose: Choose): Buffer {
   const used = mutateBytes(CONTROL_FILE.subarray(0, USED_SIZE), choose);
   if (choose(4) === 0) return used;

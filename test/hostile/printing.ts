@@ -62,10 +62,10 @@ function flagsOf({ format }: Input) {
 
 const FORMATS = ['people', 'json', 'ndjson'] as const;
 
-/** Of what seeds hold: versions side by side, every third block, and one in 300. */
+/** Of what seeds hold: adjacent versions, every third block, and one in 300. */
 const KEY_DISTANCES = [1, 3, 300];
 
-/** Controls, marks that nobody sees and lone surrogates, but not the end of a line. */
+/** Controls, marks that are invisible and lone surrogates, but not the end of a line. */
 const UNSAFE = /(?!\n)[\p{C}\p{Zl}\p{Zp}]/u;
 
 /** One command over the file. */

@@ -1,4 +1,4 @@
-/** Small sound layers that mutations start from. */
+/** Small valid layers that mutations start from. */
 import { bytesSource } from '../../src/blob-writer/byte-source.ts';
 import { openLayer } from '../../src/layers/open-layer.ts';
 import { encodeValue, type Value, valueWillInit } from '../../src/layers/value-format.ts';

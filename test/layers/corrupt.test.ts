@@ -10,7 +10,7 @@ import { type CorruptFile, corruptFiles } from '../support/golden.ts';
 
 const FILES = corruptFiles();
 
-/** Entries of the sound files that these were made from. */
+/** Entries of the valid files that these were made from. */
 const ENTRY_COUNTS: Record<string, number> = { '43': 700, '44': 700, '46': 700, '48': 700 };
 
 describe.each(FILES.filter(({ expect }) => expect === 'open'))('$id: $wrong', ({ id, path }) => {
@@ -46,7 +46,7 @@ describe.each(FILES.filter(({ expect }) => expect === 'index'))('$id: $wrong', (
   });
 
   it('a damaged index fails cleanly or finds existing entries when it is searched', async () => {
-    await expectSoundGet(file);
+    await expectValidGet(file);
   });
 
   it('damage is found by verifying', async () => {
@@ -134,7 +134,7 @@ describe.each(FILES.filter(({ expect }) => expect === 'strict'))('$id: $wrong', 
   it('damage of the order is noticed by a strict read', async () => {
     await using reader = await openLayer(file.path);
     await errorOf(drain(reader.entries()));
-    await expectSoundGet(file);
+    await expectValidGet(file);
   });
 });
 
@@ -165,7 +165,7 @@ it('every damaged file has a test', () => {
 });
 
 /** A get may fail with a typed error, or give the right key; nothing else. */
-async function expectSoundGet({ path, probe }: CorruptFile): Promise<void> {
+async function expectValidGet({ path, probe }: CorruptFile): Promise<void> {
   await using reader = await openLayer(path);
   const [keyText = '', lsn] = probe;
   const key = parseKey(keyText);

@@ -7,7 +7,7 @@ import type { Value } from '../../src/layers/value-format.ts';
 import { seededChoices } from '../../src/testing/choices.ts';
 import { blockKey, LSN_RANGE, noise, writeDelta, writeImages } from '../support/layers.ts';
 import { slowest } from '../support/slowest.ts';
-import { type Reads, readEveryWay } from '../support/sound-reads.ts';
+import { type Reads, readEveryWay } from '../support/valid-reads.ts';
 
 const EXHAUSTIVE = process.env['LAYERFILE_EXHAUSTIVE'] === '1';
 const SEED = Number(process.env['LAYERFILE_SEED'] ?? 1);
@@ -87,14 +87,14 @@ describe.each(LAYERS)('$name', (layer) => {
   it('a layer with one byte changed is read consistently or refused, within 50 ms', {
     timeout: 3_600_000,
   }, async () => {
-    const sound = await readEveryWay(layer.bytes, PROBES);
+    const valid = await readEveryWay(layer.bytes, PROBES);
     for (const { at, byte, part } of changes(layer)) {
       const bytes = layer.bytes.slice();
       bytes[at] = byte;
       const reads = await timed(bytes, `byte ${at} (${part}) is 0x${byte.toString(16)}`);
       // The length or start of a blob may be doubted together with the next one's, no more.
-      if (part === 'values') expect(lost(sound, reads)).toBeLessThanOrEqual(2);
-      if (part === 'padding') expect(lost(sound, reads)).toBe(0);
+      if (part === 'values') expect(lost(valid, reads)).toBeLessThanOrEqual(2);
+      if (part === 'padding') expect(lost(valid, reads)).toBe(0);
     }
   });
 
@@ -112,11 +112,11 @@ describe.each(LAYERS)('$name', (layer) => {
   });
 
   it('a layer followed by more bytes is read as before, with a warning', async () => {
-    const sound = await readEveryWay(layer.bytes, PROBES);
+    const valid = await readEveryWay(layer.bytes, PROBES);
     for (const length of [1, 100, 8192, 20_000]) {
       const longer = Buffer.concat([layer.bytes, noise(length, length)]);
       const reads = await readEveryWay(longer, PROBES);
-      expect(reads.strict).toEqual(sound.strict);
+      expect(reads.strict).toEqual(valid.strict);
       expect(reads.report).toMatchObject({ ok: true, warnings: 1 });
     }
   });
@@ -134,9 +134,9 @@ async function timed(bytes: Uint8Array, what: string): Promise<Reads> {
   }
 }
 
-function lost(sound: Reads, reads: Reads): number {
+function lost(valid: Reads, reads: Reads): number {
   const salvaged = new Set(reads.salvaged.map(nameOf));
-  return sound.strict.filter((item) => !salvaged.has(nameOf(item))).length;
+  return valid.strict.filter((item) => !salvaged.has(nameOf(item))).length;
 }
 
 /** Key and LSN of an entry as `readEveryWay` describes it. */

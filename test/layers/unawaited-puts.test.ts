@@ -170,7 +170,7 @@ const call = fc.record({
   form: fc.constantFrom(...FORMS),
   lengths: fc.array(fc.oneof(fc.nat(20), fc.nat(400)), { minLength: 1, maxLength: 40 }),
   isAwaited: fc.boolean(),
-  /** The row that is to be refused, if there are so many. */
+  /** The row that is to be refused, if there are that many. */
   spoiled: fc.option(fc.nat(50), { nil: undefined }),
   pause: fc.nat(3),
 });

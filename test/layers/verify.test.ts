@@ -307,7 +307,7 @@ describe('an error', () => {
     const report = await verify({
       patch: { 96: [1], [8192 + 2 * BLOB_LENGTH]: [0xf0], [VALUES_END + 7]: [1] },
     });
-    // Where the last blob ends is unknown: what lies behind it may be its own.
+    // Where the last blob ends is unknown: what lies after it may be its own.
     expect(report).toMatchObject({ errors: 1, warnings: 1 });
   });
 
@@ -583,7 +583,7 @@ function gapBefore(index: number, length = 5): Damage {
   return { blobs, offsets };
 }
 
-/** Values that end with their block, and a block of zeros behind them. */
+/** Values that end with their block, and a block of zeros after them. */
 function fullBlock(): Uint8Array[] {
   const length = 8192 - 2 * BLOB_LENGTH - 4;
   const value = encodeValue({ type: 'wal', willInit: false, bytes: noise(length - 17, 1) });

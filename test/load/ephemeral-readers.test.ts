@@ -18,7 +18,7 @@ const SEED = Number(process.env['LAYERFILE_EPHEMERAL_SEED'] ?? Date.now() % 1_00
 const READERS = 8;
 const KEYS = 40;
 
-/** Reads of each place that a version may be in. Puts go on until there are so many. */
+/** Reads of each place that a version may be in. Puts go on until there are that many. */
 const LEAST_READS = PUTS / 50;
 const MOST_PUTS = 10 * PUTS;
 const BUFFER_SIZE = 2048;
@@ -79,7 +79,7 @@ test(`8 readers concurrent with ${PUTS} puts with random delays see what a model
     for (let count = 0; count < PUTS || (!isEnough() && count < MOST_PUTS); count += 1) {
       const buffered = put();
       if (buffered !== undefined) waiting.push(buffered);
-      // Sometimes several wait at once, sometimes everything is on its way before the next put.
+      // Sometimes several wait at the same time, sometimes everything is on its way before the next put.
       if (waiting.length > choose(4)) {
         await Promise.all(waiting);
         waiting = [];

@@ -12,7 +12,7 @@ import type { BigLayerInput, BigLayerResult } from './programs/big-layer.ts';
 const SIZE_MIB = Number(process.env['LAYERFILE_BIG_LAYER_MIB'] ?? 128);
 /**
  * What the docs promise is 128 MiB. An image layer has 24 MiB of zstd in that, and stays well below: what
- * a scan leaves behind for each blob shows here before it reaches the promise. Node 24 itself takes some 10 MiB more
+ * a scan retains for each blob shows here before it reaches the promise. Node 24 itself takes some 10 MiB more
  * than Node 20: the same dump peaks between 101 and 106 MiB there.
  */
 const LIMIT_MIB = { delta: 128, image: isNewer(process.versions.node) ? 112 : 104 } as const;

@@ -1,4 +1,4 @@
-/** One file, overwritten by everybody at once. */
+/** One file, overwritten concurrently. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -28,7 +28,7 @@ function text(manifest: FileManifest): string {
   return Buffer.concat([...encodeManifest(manifest)]).toString('latin1');
 }
 
-/** In pieces of so many bytes. */
+/** In pieces of N bytes. */
 function decode(bytes: string, size = bytes.length): FileManifest {
   const decoder = new ManifestDecoder('x');
   const all = Buffer.from(bytes, 'latin1');

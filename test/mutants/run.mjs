@@ -25,7 +25,7 @@ const COPIED = ['src', 'test', 'package.json', 'tsconfig.json', 'vitest.config.t
 const TIMEOUT_MS = 180_000;
 
 /** All tests together, without a mutant. */
-const SOUND_TIMEOUT_MS = 10 * TIMEOUT_MS;
+const BASELINE_TIMEOUT_MS = 10 * TIMEOUT_MS;
 
 /** Small samples: a mutant is to be caught by what everybody runs. */
 const ENVIRONMENT = {
@@ -73,9 +73,9 @@ async function main() {
   for (let worker = 0; worker < Math.min(workers, mutants.length); worker += 1) makeCopy();
 
   const allTests = [...new Set(mutants.flatMap(({ tests }) => tests))];
-  const sound = await runTests(copies[0], allTests, { timeoutMs: SOUND_TIMEOUT_MS });
-  if (sound.outcome !== 'passed') {
-    console.error(`without a mutant, a test fails: ${sound.detail}`);
+  const baseline = await runTests(copies[0], allTests, { timeoutMs: BASELINE_TIMEOUT_MS });
+  if (baseline.outcome !== 'passed') {
+    console.error(`without a mutant, a test fails: ${baseline.detail}`);
     return 2;
   }
 

@@ -70,7 +70,7 @@ function examplesOf(page: string): Example[] {
   }));
 }
 
-/** A command goes on in the next line behind a backslash. */
+/** A command continues on the next line after a backslash. */
 function commandsOf(session: string): { command: string; output: string }[] {
   return session
     .split(/^\$ /m)

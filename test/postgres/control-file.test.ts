@@ -134,7 +134,7 @@ describe('a control file that is refused', () => {
     ['a state that does not exist', 16, 7],
     ['a float of another format', 208, 1],
     ['no pages in a segment', 220, 0],
-  ])('a control file with %s is corrupt there, under a sound checksum', (_, offset, value) => {
+  ])('a control file with %s is corrupt there, under a valid checksum', (_, offset, value) => {
     const bytes = realFile();
     new DataView(bytes.buffer).setUint32(offset, value, true);
     const error = storageErrorThrownBy(() => decodeControlFile(seal(bytes)));

@@ -243,14 +243,14 @@ describe('the LSN of the layer', () => {
 
 describe('pages of a cluster with checksums', () => {
   const CHECKSUMS = { checksumVersion: 1, segmentPageCount: 2 };
-  const sound = {
+  const valid = {
     'base/5/16384': checksummed(pages(2, 1)),
     'base/5/16384.1': checksummed(pages(2, 2), 2),
     'base/5/16384_fsm': new Uint8Array(PAGE_SIZE),
   };
 
   it('pages of a cluster with checksums are right in their places, and new pages have none', async () => {
-    const layer = await run(fabricateCluster(sound, CHECKSUMS));
+    const layer = await run(fabricateCluster(valid, CHECKSUMS));
     expect([layer.badPageCount, layer.warnings]).toEqual([0, []]);
   });
 
@@ -262,7 +262,7 @@ describe('pages of a cluster with checksums', () => {
   ])(
     'pages of a cluster with %s are named, and nothing is written unless that is allowed',
     async (_, damage) => {
-      const directory = fabricateCluster(sound, CHECKSUMS);
+      const directory = fabricateCluster(valid, CHECKSUMS);
       const path = join(directory, 'base/5/16384.1');
       const bytes = readFileSync(path);
       damage(bytes.subarray(PAGE_SIZE));

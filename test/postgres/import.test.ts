@@ -347,7 +347,7 @@ function run(
   return importPgdata({ ...IDS, lsn: 'auto', ...options, dataDirectory, outDirectory });
 }
 
-/** What each key means, and the bytes behind it. */
+/** The meaning of each key, and its bytes. */
 async function entriesOf(path: string): Promise<(readonly [string, Buffer])[]> {
   const reader = await ImageLayerReader.open(path);
   const entries: (readonly [string, Buffer])[] = [];

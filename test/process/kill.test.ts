@@ -119,7 +119,7 @@ async function runUntilKilled(start: RoundStart): Promise<WriterMessage[]> {
   return messages;
 }
 
-/** Aims at the start and recovery, at any moment of the writing, or right behind a message. */
+/** Aims at the start and recovery, at any moment of the writing, or right after a message. */
 function killer({ child }: Running, choose: Choose) {
   const kill = (): void => {
     child.kill('SIGKILL');

@@ -1,4 +1,4 @@
-/** Processes that write in one directory at once, one of them killed again and again. */
+/** Processes that write in one directory at the same time, one of them killed again and again. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';

@@ -1,4 +1,4 @@
-/** Threads: terminated in the middle of their writes, and side by side with each other. */
+/** Threads: terminated in the middle of their writes, and concurrently with each other. */
 
 import { pbkdf2 } from 'node:crypto';
 import { once } from 'node:events';

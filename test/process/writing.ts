@@ -1,6 +1,6 @@
 /**
  * Writes without end: layers of every kind, a file and metadata that are overwritten again and
- * again, all at once. Tells what is durable as soon as its promise has resolved.
+ * again, concurrently. Reports what is durable as soon as its promise has resolved.
  */
 import { join } from 'node:path';
 import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';

@@ -122,16 +122,16 @@ describe('the copying loop', () => {
     expect(gaps).toEqual([{ row: 8, size: 7 }]);
   });
 
-  const sound = { bytes: shortBlob(20) };
+  const valid = { bytes: shortBlob(20) };
   test.each<[string, Layer, number]>([
-    ['a compressed blob', { blobs: [sound, { bytes: longBlob(200, 0x90) }] }, 1 << 20],
-    ['an unknown compression', { blobs: [sound, { bytes: longBlob(200, 0xc0) }] }, 1 << 20],
-    ['a long header of a short blob', { blobs: [sound, { bytes: longBlob(127) }] }, 1 << 20],
-    ['a blob above the limit', { blobs: [sound, { bytes: longBlob(200) }] }, 199],
-    ['a short blob above the limit', { blobs: [sound] }, 19],
+    ['a compressed blob', { blobs: [valid, { bytes: longBlob(200, 0x90) }] }, 1 << 20],
+    ['an unknown compression', { blobs: [valid, { bytes: longBlob(200, 0xc0) }] }, 1 << 20],
+    ['a long header of a short blob', { blobs: [valid, { bytes: longBlob(127) }] }, 1 << 20],
+    ['a blob above the limit', { blobs: [valid, { bytes: longBlob(200) }] }, 199],
+    ['a short blob above the limit', { blobs: [valid] }, 19],
     [
       'a blob that reaches into the next one',
-      { blobs: [{ bytes: shortBlob(20).fill(60, 0, 1) }, sound] },
+      { blobs: [{ bytes: shortBlob(20).fill(60, 0, 1) }, valid] },
       1 << 20,
     ],
     [
@@ -146,18 +146,18 @@ describe('the copying loop', () => {
     ],
     [
       'an offset before the values',
-      { blobs: [sound, sound], moved: { entry: 0, by: -1 } },
+      { blobs: [valid, valid], moved: { entry: 0, by: -1 } },
       1 << 20,
     ],
-    ['an offset after the values', { blobs: [sound, sound], moved: { entry: 2, by: 1 } }, 1 << 20],
+    ['an offset after the values', { blobs: [valid, valid], moved: { entry: 2, by: 1 } }, 1 << 20],
     [
       'an offset not above the one before',
-      { blobs: [sound, sound], moved: { entry: 1, by: -21 } },
+      { blobs: [valid, valid], moved: { entry: 1, by: -21 } },
       1 << 20,
     ],
     [
       'an offset below the one before',
-      { blobs: [sound, sound, sound], moved: { entry: 2, by: -22 } },
+      { blobs: [valid, valid, valid], moved: { entry: 2, by: -22 } },
       1 << 20,
     ],
   ])('refuses %s', (_, layer, maximumLength) => {

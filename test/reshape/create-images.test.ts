@@ -158,7 +158,7 @@ function entriesIn(from: number, to: number, keys: { min: number; max: number })
     );
 }
 
-/** Between two LSNs: nothing, an L0, or L1s side by side; and maybe images at their end. */
+/** Between two LSNs: nothing, an L0, or adjacent L1s; and maybe images at their end. */
 function slab(from: number, to: number): fc.Arbitrary<Layer[]> {
   const lsns = { start: BigInt(from), end: BigInt(to) };
   const all = { min: 0, max: KEYS - 1 };

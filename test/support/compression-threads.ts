@@ -9,7 +9,7 @@ import { untilReady } from './until-ready.ts';
 
 const SOURCE = new URL('../../src/entry/compression-thread.ts', import.meta.url);
 
-/** To be called outside of tests. Returns: makes a pool, for one test, that starts its threads at once. */
+/** To be called outside of tests. Returns: makes a pool, for one test, that starts its threads immediately. */
 export function compressionThreads(): (threadCount?: number) => CompressionPool {
   const program = programOfThreads();
   return (threadCount = 2) => {

@@ -17,7 +17,7 @@ export interface ControlFields {
   readonly checksumVersion?: number;
 }
 
-/** A sound pg_control of Postgres 17 in the state "shut down", but for the given fields. */
+/** A valid pg_control of Postgres 17 in the state "shut down", but for the given fields. */
 export function controlFileBytes(fields: ControlFields = {}): Uint8Array {
   const bytes = new Uint8Array(8192);
   const view = new DataView(bytes.buffer);

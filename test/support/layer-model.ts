@@ -173,7 +173,7 @@ function describeEntry(entry: LayerEntry): string {
   return `${entryName(entry)} ${entry.willInit} ${hex(entry.bytes)}`;
 }
 
-/** One of the layer's, the one behind it, or any. */
+/** One of the layer's, the one after it, or any. */
 function someKey(model: readonly ModelEntry[], choose: Choose): Key {
   const key = model[choose(model.length)]?.key ?? blockKey(0);
   return [key, addToKey(key, 1), blockKey(choose(0x20_0000))][choose(3)] ?? key;

@@ -1,4 +1,4 @@
-/** Small layers on a disk in memory, and short ways to look at what readers hand out. */
+/** Small layers on a disk in memory, and short ways to look at what readers return. */
 import { basename } from 'node:path';
 import { DeltaLayerWriter, type DeltaWriteOptions } from '../../src/layers/delta-layer/writer.ts';
 import { ImageLayerWriter, type ImageWriteOptions } from '../../src/layers/image-layer/writer.ts';

@@ -27,7 +27,7 @@ export function randomKeys({ seed, keySize, count, busyBytes }: RandomKeys): Uin
   return keys;
 }
 
-/** The byte at `at` grows, with a carry; what is behind it is zero or anything. */
+/** The byte at `at` grows, with a carry; what is after it is zero or anything. */
 function increased(
   key: Uint8Array,
   at: number,

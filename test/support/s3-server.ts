@@ -22,9 +22,9 @@ export type Fault =
       readonly body?: string;
       readonly headers?: Readonly<Record<string, string>>;
     }
-  /** The connection breaks before the answer, or after so many bytes of the body. */
+  /** The connection breaks before the answer, or after N bytes of the body. */
   | { readonly kind: 'cut'; readonly after?: number }
-  /** Nothing comes any more, after so many bytes of the body. */
+  /** Nothing comes any more, after N bytes of the body. */
   | { readonly kind: 'stall'; readonly after?: number }
   /** An answer with other headers than it should have; `undefined` leaves one out. */
   | { readonly kind: 'headers'; readonly headers: Readonly<Record<string, string | undefined>> }

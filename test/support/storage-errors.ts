@@ -14,7 +14,7 @@ export async function storageErrorOf(promise: Promise<unknown>): Promise<Storage
   );
 }
 
-/** As `storageErrorOf`, for what throws at once. */
+/** As `storageErrorOf`, for functions that throw synchronously. */
 export function storageErrorThrownBy(action: () => unknown): StorageError {
   try {
     action();

@@ -580,7 +580,7 @@ describe('compared with the real file system', () => {
   );
   type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
-  /** What the step gives back or fails with, the last opened file being the one that it uses. */
+  /** What the step returns or rejects with, the last opened file being the one that it uses. */
   async function outcomeOf(
     fileSystem: FileSystem,
     root: string,

@@ -84,7 +84,7 @@ describe('three timelines, each the ancestor of the next', () => {
         parseLsn(lsn),
       );
       expect(found.map(describeFound)).toEqual(group.map(expectedOf));
-      // Keys side by side are read together, but each has its own visits.
+      // Adjacent keys are read together, but each has its own visits.
       expect(found.map(({ visits }) => visits.length)).toEqual(group.map(({ visited }) => visited));
     }
   });

@@ -47,7 +47,7 @@ describe('what opening does to a file', () => {
   });
 });
 
-/** What the system says of a file of so many bytes; nothing if it keeps none so large. */
+/** What the system says of a file of N bytes; nothing if it keeps none so large. */
 function sparseFile(directory: string, size: string): string | undefined {
   const path = join(directory, 'sparse');
   try {

@@ -126,15 +126,15 @@ describe('after a failed sync', () => {
 
   test('other files are still synced', async () => {
     const { fileSystem, open, failSyncs } = disk();
-    fileSystem.createFile('/sound', OLD);
+    fileSystem.createFile('/valid', OLD);
     const file = await open();
     failSyncs(true);
     await storageErrorOf(file.sync());
     failSyncs(false);
-    const sound = await open('/sound');
-    await sound.writeAllAt(NEW, 0);
-    await sound.sync();
-    await Promise.all([file.close(), sound.close()]);
+    const valid = await open('/valid');
+    await valid.writeAllAt(NEW, 0);
+    await valid.sync();
+    await Promise.all([file.close(), valid.close()]);
   });
 });
 

@@ -2,7 +2,7 @@
  * Damaged WAL: each byte of a small segment changed in turn, and random damage from seeds that count up.
  *
  * LAYERFILE_WAL_FUZZ_EXECUTIONS says how many of the latter; without it, one byte in 13 is changed.
- * LAYERFILE_SEED says where to begin. A failure tells its seed.
+ * LAYERFILE_SEED says where to begin. A failure reports its seed.
  */
 import { expect, test } from 'vitest';
 import { isStorageError } from '../../src/errors.ts';
@@ -127,7 +127,7 @@ test(`${EXECUTIONS} kinds of random damage from seed ${SEED} on`, {
     try {
       const found = assemble(bytes, damage, () => PAGE * (1 + choose(2)));
       if (!isResealed) expectKnown(found, `seed ${seed}`);
-      for (const record of found) expectSoundOrTyped(record.bytes, 14 + choose(4));
+      for (const record of found) expectValidOrTyped(record.bytes, 14 + choose(4));
     } catch (error) {
       throw new Error(`seed ${seed}`, { cause: error });
     }
@@ -168,7 +168,7 @@ function reseal(bytes: Uint8Array, choose: Choose): void {
 }
 
 /** The record decodes, and its images restore, or a typed error says what is wrong. */
-function expectSoundOrTyped(bytes: Uint8Array, majorVersion: number): void {
+function expectValidOrTyped(bytes: Uint8Array, majorVersion: number): void {
   try {
     const { blocks, mainData } = decodeWalRecord(bytes, majorVersion);
     expect(mainData.length).toBeLessThanOrEqual(bytes.length);

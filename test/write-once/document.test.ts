@@ -199,7 +199,7 @@ describe('a hostile map', () => {
     ['an array of 4 billion', [...KEY_A, 0xdd, 0xff, 0xff, 0xff, 0xff], 'truncated', 19],
     ['a map of 4 billion', [0xdf, 0xff, 0xff, 0xff, 0xff], 'truncated', 16],
   ])(
-    'a document that holds %s in place of a sound map is refused with its offset',
+    'a document that holds %s in place of a valid map is refused with its offset',
     (_, map, code, offset) => {
       expect(errorOf(framed(...map))).toEqual({ code, offset });
     },

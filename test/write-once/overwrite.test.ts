@@ -96,7 +96,7 @@ describe('a file on the real file system', () => {
 
   test('an overwritten file keeps its owner', async () => {
     await fs.writeFile(join(directory, 'file'), OLD);
-    // Only the superuser can give it to somebody else first.
+    // Only the superuser can give it to another user first.
     if (process.getuid?.() === 0) await fs.chown(join(directory, 'file'), 1234, 2345);
     const { uid, gid } = await fs.stat(join(directory, 'file'));
     await overwriteFile(join(directory, 'file'), NEW);

@@ -95,17 +95,17 @@ describe('build', () => {
       key,
       value: { type: 'raw', will_init, hex },
     });
-    const sound = '000000000000000000000001aa';
+    const valid = '000000000000000000000001aa';
     const { out, status } = await build([
       DELTA,
-      raw(KEY, true, sound),
+      raw(KEY, true, valid),
       raw(NEXT_KEY, false, 'ffff'),
     ]);
     expect(status).toBe(0);
     const dump = await runCli(['dump', join(out, DELTA_NAME), '--ndjson', '--values', 'hex']);
     expect(dump.status).toBe(1);
     const [first, second] = parseLines(dump.stdout);
-    expect(first).toMatchObject({ type: 'image', will_init: true, hex: sound });
+    expect(first).toMatchObject({ type: 'image', will_init: true, hex: valid });
     expect(second).toMatchObject({ key: NEXT_KEY, error: { code: 'truncated' } });
   });
 

@@ -286,20 +286,20 @@ describe('the directory of a pageserver', () => {
 });
 
 describe('layers that are named', () => {
-  const SOUND = goldenLayers()
+  const VALID = goldenLayers()
     .slice(0, 3)
     .map(({ path }) => path);
   const DAMAGED = corruptFiles().find((file) => file.id === '27-num-children-huge')?.path ?? '';
 
   test('layers that are named on standard input are a line each, in their order, and restartable', async () => {
     const missing = join(temporaryDirectory(), 'missing');
-    const paths = [...SOUND, DAMAGED, missing];
+    const paths = [...VALID, DAMAGED, missing];
     const words = ['check', '--deep', '--files-from', '-', '--ndjson'];
     const result = await runCli(words, { stdin: `${paths.join('\r\n')}\n\n` });
     const lines = parseLines(result.stdout);
     expect(lines.slice(0, -1).map(({ name }) => name)).toEqual(paths);
     expect(lines.slice(0, -1).map(({ state, ok }) => [state, ok])).toEqual([
-      ...SOUND.map(() => ['ok', true]),
+      ...VALID.map(() => ['ok', true]),
       ['ok', false],
       ['missing', false],
     ]);
@@ -313,14 +313,14 @@ describe('layers that are named', () => {
     const taken: unknown[] = [];
     for (const share of ['0/2', '1/2']) {
       const words = ['check', '--files-from', '-', '--shard', share, '--ndjson'];
-      const { stdout } = await runCli(words, { stdin: SOUND.join('\n') });
+      const { stdout } = await runCli(words, { stdin: VALID.join('\n') });
       taken.push(
         ...parseLines(stdout)
           .slice(0, -1)
           .map(({ name }) => name),
       );
     }
-    expect(taken.sort()).toEqual([...SOUND].sort());
+    expect(taken.sort()).toEqual([...VALID].sort());
   });
 
   test('named layers that cannot be examined are unknown, with exit status 3', async () => {

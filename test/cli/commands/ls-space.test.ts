@@ -231,7 +231,7 @@ describe('dump', () => {
 });
 
 test('a quiet verify prints nothing about valid files', async () => {
-  const [sound] = goldenLayers();
-  const result = await runCli(['verify', sound?.path ?? '', '--quiet']);
+  const [valid] = goldenLayers();
+  const result = await runCli(['verify', valid?.path ?? '', '--quiet']);
   expect(result).toMatchObject({ status: 0, stdout: '', stderr: '' });
 });

@@ -5,7 +5,7 @@ import { corruptFiles, goldenLayers } from '../../support/golden.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import { parseError, parseLines, runCli } from '../support.ts';
 
-const SOUND = goldenLayers().map((layer) => layer.path);
+const VALID = goldenLayers().map((layer) => layer.path);
 const DAMAGED = corruptFiles().find((file) => file.id === '27-num-children-huge')?.path ?? '';
 const UNORDERED = corruptFiles().find((file) => file.id === '22-child-earlier-block')?.path ?? '';
 
@@ -20,9 +20,9 @@ function copyInto(directory: string, ...paths: string[]): string[] {
 
 test('of several files, that one could not be read is reported at the end', async () => {
   const directory = temporaryDirectory();
-  const paths = copyInto(directory, ...SOUND.slice(0, 2));
-  const sound = await runCli(['verify', ...paths]);
-  expect(sound.stdout).toMatch(/\n2 files, [^\n]*: all valid\n$/);
+  const paths = copyInto(directory, ...VALID.slice(0, 2));
+  const valid = await runCli(['verify', ...paths]);
+  expect(valid.stdout).toMatch(/\n2 files, [^\n]*: all valid\n$/);
   const missing = await runCli(['verify', ...paths, join(directory, 'missing')]);
   expect(missing.status).toBe(3);
   expect(missing.stdout).toMatch(/: no errors, but some files could not be read\n$/);
@@ -30,7 +30,7 @@ test('of several files, that one could not be read is reported at the end', asyn
 
 test('several files with warnings are not called valid', async () => {
   const path = corruptFiles().find((file) => file.id === '09-trailing-garbage')?.path ?? '';
-  const result = await runCli(['verify', path, SOUND[0] ?? '']);
+  const result = await runCli(['verify', path, VALID[0] ?? '']);
   expect(result.status).toBe(0);
   expect(result.stdout).toMatch(/\n2 files, [^\n]*: no errors, 1 warning\n$/);
 });
@@ -45,7 +45,7 @@ test('an unknown version has its exit status, even if no finding is listed', asy
 describe('a directory', () => {
   test('a directory is walked in byte order of the names, deeper ones in their place', async () => {
     const root = temporaryDirectory();
-    const [first = '', second = ''] = SOUND;
+    const [first = '', second = ''] = VALID;
     const files = [
       ...copyInto(join(root, 'B'), second),
       ...copyInto(join(root, 'a', 'deep'), first),
@@ -61,7 +61,7 @@ describe('a directory', () => {
 
   test('verify of a directory names what writers left and counts the rest', async () => {
     const root = temporaryDirectory();
-    const [path = ''] = SOUND;
+    const [path = ''] = VALID;
     copyInto(root, path);
     const leftovers = [
       'ephemeral-7',
@@ -94,7 +94,7 @@ describe('a directory', () => {
 
   test('a directory has a file read whose name could be that of a delta or of an image', async () => {
     const root = temporaryDirectory();
-    const [path = ''] = SOUND;
+    const [path = ''] = VALID;
     const [keys = ''] = basename(path).split('__');
     const ambiguous = join(root, `${keys}__01000000-02000000`);
     copyFileSync(path, ambiguous);
@@ -105,14 +105,14 @@ describe('a directory', () => {
   test('a directory has its links to layers read, with the damaged and the dangling ones reported', async () => {
     const root = temporaryDirectory();
     const store = temporaryDirectory();
-    const [path = ''] = SOUND;
+    const [path = ''] = VALID;
     const name = basename(path);
     const target = join(store, name);
     copyFileSync(path, target);
     symlinkSync(target, join(root, name));
-    const sound = await runCli(['verify', root, '--ndjson']);
-    expect(sound).toMatchObject({ status: 0, stderr: '' });
-    expect(parseLines(sound.stdout)).toMatchObject([{ path: join(root, name), ok: true }]);
+    const valid = await runCli(['verify', root, '--ndjson']);
+    expect(valid).toMatchObject({ status: 0, stderr: '' });
+    expect(parseLines(valid.stdout)).toMatchObject([{ path: join(root, name), ok: true }]);
     writeFileSync(target, new Uint8Array(9000));
     expect(await runCli(['verify', root])).toMatchObject({
       status: 1,
@@ -126,7 +126,7 @@ describe('a directory', () => {
 
   test('verify of a directory of downloads that did not finish finds no layer, and names each', async () => {
     const root = temporaryDirectory();
-    const [path = ''] = SOUND;
+    const [path = ''] = VALID;
     for (const suffix of ['-v1-00000001.temp_download', '.temp_download']) {
       writeFileSync(join(root, basename(path) + suffix), new Uint8Array(9000));
     }
@@ -149,7 +149,7 @@ describe('a directory', () => {
 
   test('verify of a directory with damage exits with 1, and reads all files', async () => {
     const root = temporaryDirectory();
-    copyInto(root, ...SOUND.slice(0, 2), DAMAGED);
+    copyInto(root, ...VALID.slice(0, 2), DAMAGED);
     const result = await runCli(['verify', root, '--json']);
     expect(result).toMatchObject({ status: 1, stderr: '' });
     const { ok, files } = JSON.parse(result.stdout);
@@ -158,7 +158,7 @@ describe('a directory', () => {
 
   test('a link to a directory is followed when it is named', async () => {
     const root = temporaryDirectory();
-    copyInto(join(root, 'layers'), ...SOUND.slice(0, 1));
+    copyInto(join(root, 'layers'), ...VALID.slice(0, 1));
     symlinkSync('layers', join(root, 'link'));
     const result = await runCli(['verify', join(root, 'link'), '--ndjson']);
     expect(parseLines(result.stdout)).toHaveLength(1);
@@ -168,7 +168,7 @@ describe('a directory', () => {
 describe('a file', () => {
   test('a file that is named is read, whatever its name', async () => {
     const path = join(temporaryDirectory(), 'ephemeral-1');
-    copyFileSync(SOUND[0] ?? '', path);
+    copyFileSync(VALID[0] ?? '', path);
     const result = await runCli(['verify', path, '--ndjson']);
     expect(result).toMatchObject({ status: 0, stderr: '' });
     expect(parseLines(result.stdout)).toMatchObject([{ path, ok: true }]);
@@ -192,7 +192,7 @@ describe('a file', () => {
 
   test('a file that is missing is 3, and the others are still read', async () => {
     const missing = join(temporaryDirectory(), 'missing');
-    const [path = ''] = SOUND;
+    const [path = ''] = VALID;
     const result = await runCli(['verify', missing, path, '--json']);
     expect(result.status).toBe(3);
     expect(parseError(result)).toMatchObject({ code: 'not-found', path: missing });
@@ -217,7 +217,7 @@ describe('a file', () => {
   );
 
   test('people see findings below it, and a summary of several', async () => {
-    const [path = ''] = SOUND;
+    const [path = ''] = VALID;
     const result = await runCli(['verify', path, DAMAGED, '--max-findings', '1']);
     expect(result.status).toBe(1);
     expect(result.stdout).toMatch(/^ok {7}/);
@@ -228,7 +228,7 @@ describe('a file', () => {
 
 test('an interruption is 130', async () => {
   const signal = AbortSignal.abort();
-  const result = await runCli(['verify', ...SOUND, '--json'], { signal });
+  const result = await runCli(['verify', ...VALID, '--json'], { signal });
   expect(result.status).toBe(130);
   expect(parseError(result)['code']).toBe('aborted');
 });

@@ -315,7 +315,7 @@ export async function finishing(
   );
 }
 
-/** As a user would: every entry, by reads that wait and at once, and a verdict without findings. */
+/** As a user would: every entry, by asynchronous and synchronous reads, and a verdict without findings. */
 export async function readLayer(path: string, openFiles: OpenFiles): Promise<void> {
   await using reader = await openLayer(path, { openFiles, blockCache: null, readMode: 'sync' });
   let count = 0;

@@ -91,7 +91,7 @@ const READS: Readonly<Record<string, Read>> = {
   },
 };
 
-/** On a file that is held open: at once, side by side with reads that wait. */
+/** On a file that is held open: synchronously, beside asynchronous reads. */
 const HELD: Read = async ({ reader, entries }) => {
   const [first] = entries;
   const waiting = first && reader.get(blockKey(first.block)).catch((error: unknown) => error);

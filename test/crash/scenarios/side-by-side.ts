@@ -1,5 +1,5 @@
 /**
- * Several operations at once, each step of which may take its own time: two writers that finish the
+ * Several operations at the same time, each step of which may take its own time: two writers that finish the
  * same name, and overwrites of the same file, of another, and by another path.
  */
 import { overwriteFile } from '../../../src/write-once/overwrite.ts';

@@ -27,7 +27,7 @@ interface Input {
    * Read several times before anything is measured, so that code is compiled and tables exist; then
    * measured, too.
    */
-  readonly soundDirectory: string;
+  readonly validDirectory: string;
   readonly what: 'memory' | 'processor';
   /** At most. */
   readonly rounds: number;
@@ -39,9 +39,9 @@ const OPTIONS = { blockCache: null, maximumBlobLength: 1024 * 1024 } as const;
 
 const WARM_UP_ROUNDS = 2;
 
-const SOUND_ROUNDS = 4;
+const VALID_ROUNDS = 4;
 
-/** Bytes of values that were handed out. */
+/** Bytes of values that were returned. */
 const COLLECTED = 4 * 1024 * 1024;
 
 type Read = (path: string) => Promise<unknown>;
@@ -75,24 +75,24 @@ const WAYS: Readonly<Record<CostlyKind, Readonly<Record<string, Read>>>> = {
   'build-input': { read: (path) => parseBuildInput([readFileSync(path)], () => {}) },
 };
 
-const { directory, soundDirectory, kind, what, rounds, maximum }: Input = JSON.parse(
+const { directory, validDirectory, kind, what, rounds, maximum }: Input = JSON.parse(
   process.argv[2] ?? '{}',
 );
 const measure = what === 'memory' ? risenMib : cpuMs;
 for (let round = 0; round < WARM_UP_ROUNDS; round += 1) {
-  for (const path of filesOf(soundDirectory)) {
+  for (const path of filesOf(validDirectory)) {
     for (const read of Object.values(WAYS[kind])) await survived(() => read(path));
   }
 }
 // A valid file is the measure of the others for memory: each is read several times, unless it costs little.
-const sound = await costsOf(
-  soundDirectory,
+const valid = await costsOf(
+  validDirectory,
   what === 'memory' ? maximum / 2 : maximum,
-  SOUND_ROUNDS,
+  VALID_ROUNDS,
 );
-const base = what === 'memory' ? Math.max(...sound.map(([, cost]) => cost)) : 0;
+const base = what === 'memory' ? Math.max(...valid.map(([, cost]) => cost)) : 0;
 const hostile = await costsOf(directory, maximum + base, rounds);
-process.stdout.write(`${JSON.stringify({ sound, hostile })}\n`);
+process.stdout.write(`${JSON.stringify({ valid, hostile })}\n`);
 
 async function costsOf(
   files: string,
@@ -161,7 +161,7 @@ async function survived(read: () => Promise<unknown>): Promise<void> {
 
 function collect(): void {
   globalThis.gc?.();
-  // What the first one found to be free is given back by the second.
+  // What the first one found to be free is released by the second.
   globalThis.gc?.();
 }
 

@@ -123,7 +123,7 @@ async function refusalOf(bucket: string, options: Partial<ExportPgdataOptions> =
   return { error, findings, counts };
 }
 
-/** What an export makes anew. */
+/** What an export creates. */
 const NOT_COMPARED = [
   'global/pg_control',
   'pg_hba.conf',
@@ -319,7 +319,7 @@ describe('pages that cannot be made', () => {
     expect(segment.equals(FILES['base/5/16384.1'])).toBe(true);
   });
 
-  /** A timeline in which the relation has so many pages, of which the first seven have a value. */
+  /** A timeline in which the relation has that many pages, of which the first seven have a value. */
   async function timelineWithSize(blockCount: number): Promise<string> {
     const bucket = await importOf(clusterOf());
     const bytes = encodeRelationSize(blockCount);
@@ -402,7 +402,7 @@ describe('pages that cannot be made', () => {
     return bucket;
   }
 
-  /** Of the fork whose pages cannot be read, after so many of them; with the number of reads. */
+  /** Of the fork whose pages cannot be read, after N of them; with the number of reads. */
   async function unreadable(missingPages: 'refuse' | 'zeros', maximumUnreadable: number) {
     await using timeline = await openTimeline(await timelineWithoutPages(0xffff_ff00));
     const { counted, readCount } = countedReads(timeline);

@@ -16,7 +16,7 @@ const SEED = 20_261_129;
 const ALONE: ImportShard = { sharding: { count: 0, stripeSize: 2048 }, number: 0 };
 const PAGE = 8192;
 
-/** Relations of so many pages, each in one file, with their sizes. */
+/** Relations of N pages, each in one file, with their sizes. */
 function tasksOf(pageCounts: readonly number[], fork: 'main' | 'init' = 'main'): ImportTask[] {
   return pageCounts.flatMap((pageCount, index): ImportTask[] => {
     const relation = { spcnode: 1663, dbnode: 5, relnode: 16_384 + index, fork } as const;

@@ -16,7 +16,7 @@ import { temporaryDirectory } from '../../support/temporary-directory.ts';
 const IDS = { tenantId: '00'.repeat(16), timelineId: '11'.repeat(16) };
 const START = 0x1000n;
 
-/** What a record puts: blocks, and whether each is made anew. */
+/** What a record puts: blocks, and whether each is initialized. */
 type Record = readonly {
   readonly block: number;
   readonly willInit: boolean;
@@ -121,7 +121,7 @@ describe('a line of layers', () => {
           let done = 0;
           let pause = 0;
           for (let life = 0; done < all.length; life += 1) {
-            // A cut after so many records; the last life is not cut.
+            // A cut after N records; the last life is not cut.
             const records = lives[life] ?? Number.POSITIVE_INFINITY;
             const directory = temporaryDirectory();
             const { puts, line, passedOn } = await startLine(directory, lsnOf(done) + 1n);

@@ -84,7 +84,7 @@ describe.runIf(GOLDEN !== undefined)('the complete golden folder', () => {
   );
 });
 
-/** Ingests each record, beginning anew after one that ended the ingest. Returns how they ended. */
+/** Ingests each record, beginning again after one that ended the ingest. Returns how they ended. */
 async function ingestOverNothing(directory: string, majorVersion: number): Promise<Set<string>> {
   const ends = new Set<string>();
   const values = smallCluster({ majorVersion });

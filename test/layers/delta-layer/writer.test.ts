@@ -77,7 +77,7 @@ describe('a delta layer', () => {
                 void writer.putSerialized(key, lsn, bytes, willInit);
               }
             },
-            // Many at once.
+            // Many in one call.
             async (writer) => writer.putBatch(batchOf(model)),
             // As they lie in another layer.
             async (writer) => {

@@ -1,4 +1,4 @@
-/** One wrong bit in an index costs what it hits, not what lies behind it. */
+/** One wrong bit in an index costs what it hits, not what lies after it. */
 import { describe, expect, it } from 'vitest';
 import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
 import { isStorageError } from '../../../src/errors.ts';
@@ -64,7 +64,7 @@ function* samples(level: number, count: number): Generator<[IndexNode, (n: numbe
   }
 }
 
-/** Entries that are not handed out any more, after one bit of the index was turned over. */
+/** Entries that are not returned any more, after one bit of the index was flipped. */
 async function lostBy(block: number, at: number, bit: number): Promise<number> {
   const bytes = Buffer.concat([Buffer.alloc(2 * BLOCK), ...INDEX]);
   const place = (2 + block) * BLOCK + at;

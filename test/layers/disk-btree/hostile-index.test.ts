@@ -1,4 +1,4 @@
-/** Indexes that no writer makes: every read ends, and hands out nothing that is not there. */
+/** Indexes that no writer makes: every read ends, and returns nothing that is not there. */
 import { strictEqual } from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -21,8 +21,8 @@ import {
   shortBlob,
 } from '../../support/hand-made.ts';
 import { blockKey, hex, LSN_RANGE } from '../../support/layers.ts';
-import { readEveryWay } from '../../support/sound-reads.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../../support/storage-errors.ts';
+import { readEveryWay } from '../../support/valid-reads.ts';
 
 const KEYS = Array.from({ length: 8 }, (_, index) => blockKey(index * 16));
 const BLOBS = KEYS.map((_, index) => shortBlob(Uint8Array.of(index)));
@@ -36,7 +36,7 @@ const PROBES = [...KEYS, blockKey(7), blockKey(24), blockKey(0xf_0000)];
  *   2, 5      K0  K2    K4  K6
  *   0 1, 3 4  01  23    45  67
  */
-const SOUND: readonly NodeSpec[] = [
+const VALID: readonly NodeSpec[] = [
   leaf(0, 2),
   leaf(2, 4),
   { level: 1, keys: keysAt(0, 2), children: [0, 1] },
@@ -235,7 +235,7 @@ describe('a lookup in a changed index whose nodes have prefixes', () => {
         const source = bytesSource(layerBytes({ kind: 'delta', blobs: VALUE_BLOBS, blocks }));
         for (const blockCache of [null, new BlockCache(1), new BlockCache(100)]) {
           await using reader = await DeltaLayerReader.open(source, { blockCache });
-          // The second time, what was found sound comes from the cache.
+          // The second time, what was found valid comes from the cache.
           for (const [probe, lsn] of [...LOOKUPS, ...LOOKUPS]) {
             const entry = orRefused(() => reader.getSync(probe, lsn));
             if (entry === 'refused') continue;
@@ -253,7 +253,7 @@ describe('a lookup in a changed index whose nodes have prefixes', () => {
   });
 });
 
-/** Versions of three keys, so that prefixes end in a key, behind one, and inside an LSN. */
+/** Versions of three keys, so that prefixes end in a key, after one, and inside an LSN. */
 const VERSIONS: readonly (readonly [Key, Lsn])[] = [
   [key(0), 0x1001n],
   [key(1), 0x1001n],
@@ -278,12 +278,12 @@ const LOOKUPS: readonly (readonly [Key, Lsn])[] = [
   [withByte(own, 8, 0), lsn],
 ]);
 
-/** As `SOUND`, of versions; prefixes are as long as they can be, and then some bytes are others. */
+/** As `VALID`, of versions; prefixes are as long as they can be, and then some bytes are others. */
 function changedPrefixedBlocks(seed: number): Uint8Array[] {
   const choose = seededChoices(seed);
   const entryKeys = VERSIONS.map(([own, lsn]) => deltaKey(own, lsn));
   const values = offsetsOf(VALUE_BLOBS).map((offset) => 2 * offset);
-  const blocks = SOUND.map(({ keys, level, children }) => {
+  const blocks = VALID.map(({ keys, level, children }) => {
     const places = keys.map((own) => KEYS.indexOf(own));
     const spec: NodeSpec = {
       keys: places.map((place) => entryKeys[place] ?? new Uint8Array(26)),
@@ -352,7 +352,7 @@ function orRefused<T>(read: () => T): T | 'refused' {
 /** One to three fields of one to three nodes are other ones. */
 function mutated(seed: number): Uint8Array {
   const choose = seededChoices(seed);
-  const specs = SOUND.map((spec): NodeSpec => ({ ...spec }));
+  const specs = VALID.map((spec): NodeSpec => ({ ...spec }));
   for (let change = 0; change <= choose(3); change += 1) {
     const at = choose(specs.length);
     const spec = specs[at] ?? leaf(0, 1);
@@ -382,7 +382,7 @@ function mutation(spec: NodeSpec, choose: (n: number) => number): Partial<NodeSp
 }
 
 function read(changes: Changes, spec: Partial<LayerSpec> = {}, stray?: Uint8Array) {
-  const blocks = SOUND.map((sound, block) => nodeBlock({ ...sound, ...changes[block] }));
+  const blocks = VALID.map((valid, block) => nodeBlock({ ...valid, ...changes[block] }));
   if (stray !== undefined) {
     // In front of the root, so that the root stays the last one.
     blocks.splice(6, 0, stray);
@@ -399,11 +399,11 @@ describe('a lookup does not report damage on its way as absence:', () => {
     ['a leaf where an inner node should be', { 6: { children: [0, 5] } }, key(2)],
     ['two parents of one leaf', { 5: { children: [3, 3] } }, key(6)],
   ])('a lookup reports damage on its way, not absence: %s', async (_, changes, wanted) => {
-    const blocks = SOUND.map((sound, block) => nodeBlock({ ...sound, ...changes[block] }));
+    const blocks = VALID.map((valid, block) => nodeBlock({ ...valid, ...changes[block] }));
     const source = bytesSource(layerBytes({ kind: 'image', blobs: BLOBS, blocks }), 'name');
     for (const blockCache of [null, new BlockCache(1), new BlockCache(100)]) {
       const reader = await ImageLayerReader.open(source, { blockCache });
-      // What was found sound on the way is in the cache for those that come after.
+      // What was found valid on the way is in the cache for those that come after.
       for (const other of PROBES) await reader.get(other).catch(storageErrorOrThrow);
       for (let round = 0; round < 2; round += 1) {
         expect(storageErrorThrownBy(() => reader.getSync(wanted)).code).toBe('corrupt');

@@ -236,7 +236,7 @@ describe('the keys of a node', () => {
   });
 
   it.each([
-    // the key behind 00000000 11111111 22222222, whether it is above it
+    // the key after 00000000 11111111 22222222, whether it is above it
     ['000000001111111122222221', false],
     ['000000001111111122222222', false],
     ['000000001111111122222223', true],

@@ -1,4 +1,4 @@
-/** Searching and walking sound indexes, against a sorted array as the model. */
+/** Searching and walking valid indexes, against a sorted array as the model. */
 import { deepStrictEqual } from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';

@@ -52,7 +52,7 @@ describe.each(LEAF_SIZES)(
       }
       expect(errors).toEqual([damaged]);
       expect(salvaged).toEqual(expected);
-      // A strict read hands out nothing but what is right, and then the error.
+      // A strict read returns nothing but what is right, and then the error.
       const read: number[] = [];
       const scan = async () => {
         for await (const { key, bytes } of reader.entries()) {

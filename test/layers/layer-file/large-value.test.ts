@@ -54,9 +54,9 @@ describe('an auxiliary file in pieces', () => {
         }),
         fc.integer({ min: -3, max: 3 }),
         fc.integer({ min: 1, max: 50 }),
-        async (sound, changes, longer, pieceSize) => {
-          const bytes = new Uint8Array(Math.max(1, sound.length + longer));
-          bytes.set(sound.subarray(0, bytes.length));
+        async (valid, changes, longer, pieceSize) => {
+          const bytes = new Uint8Array(Math.max(1, valid.length + longer));
+          bytes.set(valid.subarray(0, bytes.length));
           for (const { at, byte } of changes) bytes[at % bytes.length] = byte;
           const read = await readLargeValue(entryOf(bytes, pieceSize));
           if (read.kind !== 'value') throw new Error('the stream has no damage');

@@ -1,4 +1,4 @@
-/** Contents above 1 MiB, which scans may hand out to be streamed: the same, piece by piece. */
+/** Contents above 1 MiB, which scans may return to be streamed: the same, piece by piece. */
 import { describe, expect, it } from 'vitest';
 import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
 import { StorageError } from '../../../src/errors.ts';
@@ -78,7 +78,7 @@ describe('a large value', () => {
   it('a large value is a warning where the index says otherwise about it', async () => {
     const bytes = DELTA.bytes.slice();
     const node = bytes.length - 8192;
-    // The values of the leaf lie behind its 11 keys of 26 bytes.
+    // The values of the leaf lie after its 11 keys of 26 bytes.
     const value = node + 5 + 11 * 26 + 4;
     bytes[value] = (bytes[value] ?? 0) ^ 1;
     const report = await verifyLayer(bytesSource(bytes));
@@ -144,7 +144,7 @@ describe('a large image', () => {
       { compression: { kind: 'zstd', level: 1 } },
     );
     const damaged = bytes.slice();
-    // In the first frame: behind the blob's header and the frame's.
+    // In the first frame: after the blob's header and the frame's.
     damaged.fill(0xff, 8192 + 4 + 6, 8192 + 4 + 12);
     const report = await verifyLayer(bytesSource(damaged));
     expect(report).toMatchObject({ ok: false, errors: 1, entries: 2 });

@@ -1,4 +1,4 @@
-/** Readers of sound layers: where bytes come from, names, and files that are cut meanwhile. */
+/** Readers of valid layers: where bytes come from, names, and files that are cut meanwhile. */
 import { truncateSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -210,7 +210,7 @@ describe('a put into an image layer is refused:', () => {
   });
 });
 
-/** Callers whose types nobody checked: an array takes a string for as many zeros. */
+/** Callers without a type checker: an array takes a string for as many zeros. */
 describe('a content that is not bytes is refused', () => {
   it.each<[string, unknown]>([
     ['a string', 'abc'],

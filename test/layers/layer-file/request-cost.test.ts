@@ -114,9 +114,9 @@ describe('the index of a source that reads on over a gap as large', () => {
 
   it('the index of a source that reads on over a gap as large hides no value by the damage of a block that its key does not need', async () => {
     const layer = LAYER.slice();
-    await using sound = await openLayer(bytesSource(layer));
-    const { indexStartBlock } = sound.summary;
-    const [, second] = await drain(sound.indexBlocks());
+    await using valid = await openLayer(bytesSource(layer));
+    const { indexStartBlock } = valid.summary;
+    const [, second] = await drain(valid.indexBlocks());
     if (second?.kind !== 'node') throw new Error('the index has several leaves');
     layer.fill(0xff, (indexStartBlock + 1) * 8192, (indexStartBlock + 2) * 8192);
     const source = new RemoteSource(layer, 'one range', 1024 * 1024);

@@ -169,7 +169,7 @@ describe('a run of zeros in the middle of an index', { timeout: 60_000 }, () => 
     ['as long as may be is read whole', 0, ['none']],
     ['one block longer is read but for that block', 1, ['1 from 8194']],
   ])('a run of zeros in an index that is a hole %s', async (_, more, skipped) => {
-    // Two leaves before the zeros, a leaf and the root behind them.
+    // Two leaves before the zeros, a leaf and the root after them.
     const rootBlock = 2 + HOLES_READ_BLOCKS + more + 1;
     await using reader = await openLayer(source(rootBlock, 0));
     const listed = summaryOf(await drain(reader.indexBlocks()));

@@ -1,4 +1,4 @@
-/** Options of writers from callers whose types nobody checked: typed errors, and nothing is left. */
+/** Options of writers from callers without a type checker: typed errors, and nothing is left. */
 import { describe, expect, it } from 'vitest';
 import { isStorageError } from '../../../src/errors.ts';
 import { DeltaLayerWriter } from '../../../src/layers/delta-layer/writer.ts';

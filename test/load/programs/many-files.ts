@@ -36,9 +36,9 @@ export interface ManyFilesResult {
 const FILES_PER_DIRECTORY = 1000;
 const WORKERS = 250;
 const MAXIMUM_LENGTH = 300;
-/** One of so many files is synced when its descriptor is needed for another. */
+/** One in N files is synced when its descriptor is needed for another. */
 const DURABLE_ONE_OF = 64;
-/** One of so many reads goes to few files, which so are used again while they are open. */
+/** One in N reads goes to few files, which are therefore used again while they are open. */
 const HOT_ONE_OF = 4;
 const HOT_FILES = 50;
 const READS_PER_DIRECTORY_SYNC = 5000;
@@ -130,7 +130,7 @@ async function readSomewhere(file: number, choose: (n: number) => number): Promi
   }
 }
 
-/** Runs `work` for 0 to count - 1, as many at once as there are workers. */
+/** Runs `work` for 0 to count - 1, as many concurrently as there are workers. */
 async function spread(count: number, work: (index: number) => Promise<void>): Promise<void> {
   let next = 0;
   const worker = async (): Promise<void> => {

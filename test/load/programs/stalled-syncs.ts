@@ -26,7 +26,7 @@ export interface StalledSyncsResult {
   readonly slowestMs: number;
   /** Of the same reads before any sync: what the machine does to them by itself. */
   readonly undisturbedP99Ms: number;
-  /** Most that held a thread at once. */
+  /** Highest number that held a thread at the same time. */
   readonly mostStalled: number;
   readonly totalMs: number;
 }

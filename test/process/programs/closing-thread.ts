@@ -1,4 +1,4 @@
-/** A thread that opens files and, when told to, closes them. */
+/** A thread that opens files and, on request, closes them. */
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { nodeFileSystem } from '../../../src/virtual-file/node-file-system.ts';

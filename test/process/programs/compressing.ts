@@ -1,5 +1,5 @@
 /**
- * Writes image layers with compression threads, and ends as it is told: by itself, with the threads
+ * Writes image layers with compression threads, and ends as requested: by itself, with the threads
  * idle or busy; or by process.exit while they are.
  */
 import { setTimeout } from 'node:timers/promises';

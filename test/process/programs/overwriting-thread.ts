@@ -1,4 +1,4 @@
-/** A thread that overwrites a file with its own byte, as often as it is told, and tells of errors. */
+/** A thread that overwrites a file with its own byte, as often as requested, and reports errors. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { overwriteFile } from '../../../src/write-once/overwrite.ts';
 

@@ -1,4 +1,4 @@
-/** Has an unfinished layer, a scratch file and an overwrite in a directory; ends them when told to. */
+/** Has an unfinished layer, a scratch file and an overwrite in a directory; ends them on request. */
 import { DeltaLayerWriter } from '../../../src/layers/delta-layer/writer.ts';
 import { EphemeralLayer } from '../../../src/layers/ephemeral-layer/ephemeral-layer.ts';
 import { nodeFileSystem } from '../../../src/virtual-file/node-file-system.ts';

@@ -1,6 +1,6 @@
 /**
  * A process that writes until it dies. What it acknowledges goes to standard output in a system
- * call of its own, so that it is out when the process is killed right behind it.
+ * call of its own, so that it is out when the process is killed right after it.
  */
 import { writeSync } from 'node:fs';
 import { type WriterInput, type WriterMessage, write } from '../writing.ts';
@@ -8,7 +8,7 @@ import { type WriterInput, type WriterMessage, write } from '../writing.ts';
 export interface ProcessInput extends WriterInput {
   /** How the process ends by itself; `none`: somebody kills it. */
   readonly end: 'none' | 'exit' | 'throw' | 'abort';
-  /** So long after so many messages. */
+  /** So long after N messages. */
   readonly endAfterMessages: number;
   readonly endAfterMs: number;
 }

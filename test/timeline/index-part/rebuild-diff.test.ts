@@ -1,4 +1,4 @@
-/** Indices that are made anew, compared, and written beside old ones. */
+/** Indices that are rebuilt, compared, and written beside old ones. */
 import { describe, expect, test } from 'vitest';
 import { crashStates } from '../../../src/testing/crash-states.ts';
 import { MemoryFileSystem } from '../../../src/testing/memory-file-system.ts';

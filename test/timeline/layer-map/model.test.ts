@@ -92,7 +92,7 @@ function answersOf(map: LayerMap, { keys, lsns, limit, readPoints }: Question): 
       ...result,
       keyRanges: keyRanges.map(numbers),
     })),
-    // The second LSN is lower: the nodes are made anew.
+    // The second LSN is lower: the nodes are rebuilt.
     coverage: [coverage(lsnRange.end), coverage(lsnRange.start)],
     count: map.countDeltas(keyRange(keys), lsnRange, limit),
     exists: map.imageLayerExists(keyRange(keys), lsnRange),

@@ -1,6 +1,6 @@
 /**
  * What must hold of every read of any bytes at all: it ends, it throws nothing but StorageErrors,
- * and what it hands out is in order, in range and the same whichever way it is read.
+ * and what it returns is in order, in range and the same whichever way it is read.
  */
 import { deepStrictEqual, ok } from 'node:assert/strict';
 import { bytesSource } from '../../src/blob-writer/byte-source.ts';
@@ -44,11 +44,11 @@ export async function readEveryWay(bytes: Uint8Array, probes: readonly Key[]): P
   for (const probe of probes) await checkGet(reader, probe, forward);
   if (forward.error === undefined) {
     checkSameBackwards(forward, reverse);
-    ok(keys.error === undefined, 'a sound layer has sound keys');
+    ok(keys.error === undefined, 'a valid layer has valid keys');
     ok(keys.items.length === forward.items.length, 'as many keys as entries');
     ok(
       salvage.damage.every(({ isOfValue }) => isOfValue),
-      'a sound index has no damage but that of values',
+      'a valid index has no damage but that of values',
     );
     ok(salvage.items.length === forward.items.length - salvage.damage.length, 'all is salvaged');
   } else {
@@ -93,7 +93,7 @@ async function collect<T extends IndexEntry>(
 
 /** A scan backwards may see damage that one forwards takes for a gap, never the reverse. */
 function checkSameBackwards(forward: Collected, reverse: Collected): void {
-  ok(reverse.error === undefined, 'a layer that is sound forwards is sound backwards');
+  ok(reverse.error === undefined, 'a layer that is valid forwards is valid backwards');
   deepStrictEqual([...reverse.items].reverse(), forward.items);
 }
 
@@ -143,11 +143,11 @@ async function decode(bytes: Uint8Array): Promise<unknown> {
   return decodeValue(bytes);
 }
 
-/** A get gives an entry of that key, or nothing, or fails; in a sound layer it gives what is there. */
+/** A get gives an entry of that key, or nothing, or fails; in a valid layer it gives what is there. */
 async function checkGet(reader: Reader, key: Key, forward: Collected): Promise<void> {
   const entry = await orError(reader.get(key));
   if (entry instanceof StorageError) {
-    ok(forward.error !== undefined, 'a sound layer can be searched');
+    ok(forward.error !== undefined, 'a valid layer can be searched');
     return;
   }
   if (entry !== undefined) {
