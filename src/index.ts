@@ -17,8 +17,9 @@
  *   await using reader = await openLayer(path);
  *   const entry = await reader.get(key);
  *
- * The parts below have separate entries: `layerfile/layers`, `layerfile/blob-writer`,
- * `layerfile/virtual-file`, `layerfile/write-once` and `layerfile/postgres`.
+ * More is in separate entries: `layerfile/layers`, `layerfile/blob-writer`, `layerfile/virtual-file`,
+ * `layerfile/write-once`, `layerfile/postgres`, `layerfile/object-store`, `layerfile/timeline`, `layerfile/wal`,
+ * `layerfile/ingest`, `layerfile/reshape` and `layerfile/testing`.
  */
 
 export type { ByteSource, ReadRangesOptions } from './blob-writer/byte-source.ts';

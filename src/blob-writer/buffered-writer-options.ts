@@ -48,7 +48,7 @@ export const DEFAULT_BUFFER_SIZE = 1024 * 1024;
 /** Bytes that may wait because the caller does not await the promises of its calls. */
 export const MAXIMUM_WAITING_BYTES = 64 * 1024 * 1024;
 
-/** Throws `too-large` for more than may wait. `what` says what waits, and what to await. */
+/** Throws `too-large` for more than may wait. `what` names the waiting bytes and the promises to await. */
 export function checkWaiting(what: string, actual: number, path?: string): void {
   if (actual <= MAXIMUM_WAITING_BYTES) return;
   throw tooLarge(what, { maximum: MAXIMUM_WAITING_BYTES, actual, path });

@@ -29,7 +29,7 @@ import {
 import { checkFile } from './byte-source.ts';
 import { copyOverlap } from './read-range.ts';
 
-/** What waits, and what to do about it. */
+/** For `checkWaiting`. */
 const WAITING = 'appends that wait: await the promises that append returns';
 
 interface FilledBuffer {

@@ -59,7 +59,7 @@ export type WalOptions = OptionValues<typeof WAL_OPTIONS>;
 /** The value of `--stats`. */
 export interface StatisticsChoice {
   readonly rows: 'rmgr' | 'record';
-  /** A word after the option that is an argument, or not a known kind of statistics. */
+  /** A word after the option that is an argument, or is not a known kind of statistics. */
   readonly path: string | undefined;
 }
 

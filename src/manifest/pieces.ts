@@ -40,7 +40,7 @@ export async function withSource<T>(
   try {
     result = await use({ ...(await fileSource(file)), path: from });
   } catch (error) {
-    // The first error counts.
+    // The first error is thrown.
     await Promise.allSettled([file.close()]);
     throw error;
   }

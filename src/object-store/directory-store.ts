@@ -257,7 +257,7 @@ class DirectoryStore implements ObjectStore {
       throwIfAborted(signal);
       await publishNew(temporary, target);
     } catch (error) {
-      // The first error counts.
+      // The first error is thrown.
       await Promise.allSettled([temporary.abandon()]);
       throw error;
     }
@@ -427,7 +427,7 @@ function infoOf(key: string, { size, identity, modificationTime }: FileStat): Ob
   return { key, size, etag, modified: new Date(Number(modificationTime / 1_000_000n)) };
 }
 
-/** Nothing has the path, or a file has the name of one of its directories. */
+/** The path does not exist, or a file has the name of one of its directories. */
 function isAbsence(error: unknown): boolean {
   return isStorageError(error) && (error.code === 'not-found' || error.errno === 'ENOTDIR');
 }

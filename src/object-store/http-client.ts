@@ -33,7 +33,7 @@ export const NETWORK_OPTIONS: KnownOptions<NetworkOptions> = {
 const DEFAULT_TIMEOUT_MS = 30_000;
 const MAXIMUM_TIMEOUT_MS = 24 * 60 * 60 * 1000;
 const DEFAULT_IN_FLIGHT = 32;
-/** A slower server might as well be dead. */
+/** Below this rate, a server counts as failed. */
 const SLOWEST_BYTES_PER_MS = 64;
 
 /** Throws `invalid-input`. */
@@ -166,7 +166,7 @@ class Watch {
     this.#silence.refresh();
   }
 
-  /** Ends the exchange; harmless if it has ended. */
+  /** Ends the exchange. Idempotent. */
   cut(): void {
     clearTimeout(this.#silence);
     clearTimeout(this.#whole);

@@ -1,6 +1,6 @@
 /**
- * Reads single files of a web server. Requires a server that supports ranges, unless a whole file is read. Redirects
- * are followed, a few of them, but never to a less secure or another kind of address.
+ * Reads single files of a web server. Requires a server that supports ranges, unless a complete file is read. A few
+ * redirects are followed, but never to a less secure address or another scheme.
  */
 import { checkObject, checkOptions, checkText, type KnownOptions } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
@@ -186,7 +186,7 @@ function responseOf(response: HttpResponse, { key, range, etag }: WantedRange): 
   throw status >= 500 || status === 429 || status === 408 ? transient(error) : error;
 }
 
-/** Where a redirect leads. Throws `network` for one too many, or to where no secret should go. */
+/** The target of a redirect. Throws `network` for too many, and for one to an address that must not receive secrets. */
 function nextUrl(response: HttpResponse, from: URL, redirects: number): URL {
   const { path } = response;
   const location = response.header('location') ?? '';

@@ -6,7 +6,7 @@
  * Rules of all of them:
  *
  *   - Absence is only what the store itself states: `not-found`, or undefined from `head`. Anything that
- *     prevented the look-up has another code, so that "could not look" is never reported as "not there".
+ *     prevented the look-up has another code, so that a failed look-up is never reported as absence.
  *   - `network`  no usable response: no connection, a timeout, an invalid status or body
  *   - `denied`   the store refuses: credentials, permissions, clock skew
  *   - `changed`  the object no longer has the expected etag
@@ -75,7 +75,7 @@ export interface ObjectPutOptions extends ObjectRequestOptions {
 export interface ObjectStart {
   /** The object that the bytes belong to. */
   readonly info: ObjectInfo;
-  /** The first bytes, at most as many as asked for; fewer only if the object is shorter. */
+  /** The first bytes, at most as many as requested; fewer only if the object is shorter. */
   readonly bytes: Uint8Array;
 }
 

@@ -1,4 +1,4 @@
-/** Reads a small object whole. */
+/** Reads a small object completely. */
 import { checkCount, checkObject } from '../check-options.ts';
 import { tooLarge } from '../errors.ts';
 import { checkedStore } from './foreign-store.ts';

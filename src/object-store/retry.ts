@@ -23,7 +23,7 @@ const MAXIMUM_ATTEMPTS = 20;
 const DEFAULT_ATTEMPTS = 5;
 const DEFAULT_FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 5000;
-/** A server may ask for more patience than a caller has. */
+/** Limit of the wait that a server may ask for. */
 const LONGEST_REQUESTED_WAIT_MS = 20_000;
 
 /** Errors after which another attempt may succeed, and the wait that the server asked for. */

@@ -1,7 +1,6 @@
 /**
- * Signed requests to one bucket, and what they teach: another region, a clock that differs, credentials
- * that have expired. Each is corrected, and
- * the request repeated, as often as there are attempts.
+ * Signed requests to one bucket. If a response shows another region, a clock that differs, or expired credentials, the
+ * setting is corrected and the request repeated, within the number of attempts.
  *
  * No redirect is followed: a signature must not reach a server that the caller has not named.
  */
@@ -47,7 +46,7 @@ export interface S3Request {
   readonly length: number;
   readonly path: string;
   readonly signal: AbortSignal | undefined;
-  /** The content that is asked for. */
+  /** The requested content. */
   readonly etag?: string | undefined;
   /** Other statuses are failures. */
   readonly statuses: readonly number[];

@@ -123,7 +123,7 @@ export function s3Store(options: S3StoreOptions): ObjectStore {
   return new S3Store(options);
 }
 
-/** What a put sends. */
+/** The content of a put. */
 interface PutContent {
   readonly body: Uint8Array | FileBody;
   /** Bytes. */

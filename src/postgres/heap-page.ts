@@ -142,7 +142,7 @@ function isOnlyLocked(flags: number): boolean {
 
 const FIRST_NORMAL_TRANSACTION = 3;
 
-/** 0 is none; 1 and 2 created rows that have always existed. */
+/** 0 means none; 1 and 2 created rows that have always existed. */
 function endOfTransaction(
   transaction: number,
   endOf: (transaction: number) => TransactionEnd,

@@ -197,7 +197,7 @@ async function writeImport(options: ImportOptions): Promise<ImportedLayer> {
     const counts = { forkCount, pageCount, mapCount, badPageCount };
     return { ...layer, lsn, keyRange, control, ...counts, leftOut, warnings: objections.warnings };
   } catch (error) {
-    // The first error counts. A temporary that cannot be removed now is removed later, as a leftover.
+    // The first error is thrown. A temporary that cannot be removed now is removed later, as a leftover.
     await Promise.allSettled([writer.abandon()]);
     throw error;
   }

@@ -17,7 +17,7 @@ import type { HeapTuple } from './heap-page.ts';
 /** OID of pg_class itself, by which a relation map has its file number. */
 export const PG_CLASS_OID = 1259;
 
-/** What the catalog says of a relation. */
+/** The columns of a relation in the catalog. */
 export interface CatalogRelation {
   readonly oid: number;
   /** Bytes that are not UTF-8 are replaced. */

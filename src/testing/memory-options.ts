@@ -66,7 +66,7 @@ export function checkPartialOwnership(ownership: Partial<Ownership>): void {
   if (groupId !== undefined) checkCount('groupId', groupId);
 }
 
-/** What an operation that opens a file says of it. Throws `invalid-input`. */
+/** The mark of an operation that opens a file for direct transfers. Throws `invalid-input`. */
 export function openMark(options: OpenOptions): { readonly direct?: true } {
   checkOpenOptions(options);
   return options.direct ? { direct: true } : {};

@@ -82,7 +82,7 @@ export class Descriptor {
       if (this.#options.createNew) this.forgetPoison();
       this.throwIfPoisoned();
     } catch (error) {
-      // The first error counts.
+      // The first error is thrown.
       await Promise.allSettled([openFile.close()]);
       // Deletes only a file that this call has created and nothing else can have written.
       if (this.#options.createNew) await Promise.allSettled([fileSystem.unlink(this.path)]);

@@ -95,7 +95,7 @@ export async function publishFilled<T>(
     filled = await fill();
     await publishNew(temporary, target);
   } catch (error) {
-    // The first error counts. A temporary that cannot be removed is a leftover.
+    // The first error is thrown. A temporary that cannot be removed is a leftover.
     await Promise.allSettled([temporary.abandon()]);
     throw error;
   }

@@ -50,7 +50,7 @@ export const nodeFileSystem: FileSystem = {
       if (options.truncate) await file.setLength(0);
       return file;
     } catch (error) {
-      // The first error counts.
+      // The first error is thrown.
       await Promise.allSettled([file.close()]);
       if (options.createNew) await Promise.allSettled([nodeFileSystem.unlink(path)]);
       throw error;
@@ -143,7 +143,7 @@ export const nodeFileSystem: FileSystem = {
     try {
       await call<void>('sync directory', path, (done) => fs.fsync(descriptor, done));
     } catch (error) {
-      // The first error counts: an error of closing would mean that nothing was lost.
+      // The first error is thrown: an error of closing would mean that nothing was lost.
       await Promise.allSettled([closeDirectory()]);
       throw isForbidden(error) ? error : directorySyncError(path, error);
     }

@@ -62,7 +62,7 @@ export class VirtualFile {
     try {
       await file.#acquire(signal);
     } catch (error) {
-      // It may be open, and poisoned since. The first error counts.
+      // It may be open, and poisoned since. The first error is thrown.
       await Promise.allSettled([file.close()]);
       throw error;
     }
@@ -314,7 +314,7 @@ export class VirtualFile {
     try {
       if (unsynced === 'sync') await this.#syncUnsynced();
     } catch (error) {
-      // The first error counts.
+      // The first error is thrown.
       await Promise.allSettled([this.openFiles.close(descriptor)]);
       throw this.#noted(error);
     }

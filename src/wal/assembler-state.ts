@@ -1,4 +1,4 @@
-/** What a `RecordAssembler` is doing. */
+/** The state of a `RecordAssembler`. */
 
 /**
  *   'searching'   for a valid page, at page borders: from the start on, or after a fault

@@ -34,7 +34,7 @@ export class PageCheck {
   path: TimelinePath;
   /** Of the page that was accepted last; 0 before the first one. */
   #timelineId = 0;
-  /** What pages of this version begin with. */
+  /** The magic of pages of this version. */
   readonly magic: number;
   #systemIdentifier: bigint | undefined;
   /** Of a segment of another cluster, none of whose pages is valid: its first LSN, and the error of its first page. */
@@ -87,7 +87,9 @@ export class PageCheck {
     );
   }
 
-  /** Whether the page at an LSN is in a segment of another cluster. It is at its address, so the WAL does not end there. */
+  /**
+   * Whether the page at an LSN is in a segment of another cluster. It is at its address, so the WAL does not end there.
+   */
   isForeign(lsn: Lsn): boolean {
     return this.#foreign?.start === this.#startOfSegment(lsn);
   }
@@ -186,7 +188,7 @@ export function continuationFault(
   return atPage(badWal(what, `${missing} bytes`, `${remainingLength}`), lsn);
 }
 
-/** What is wrong with a page on which a record should start. */
+/** The error of a page on which a record should start; undefined if it is valid. */
 export function startFault({ continuesRecord, lsn }: WalPageHeader): StorageError | undefined {
   if (!continuesRecord) return undefined;
   return atPage(badWal('WAL page', 'the start of a record', 'the rest of one'), lsn);

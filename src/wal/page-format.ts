@@ -115,9 +115,9 @@ export const MAXIMUM_SEGMENT_SIZE = 1024 * 1024 * 1024;
 /**
  * Decodes the header of a page, without checking its address.
  *
- * @param bytes The page, or as much of it as there is.
- * @throws `truncated`, `unsupported-version` (magic of another version), `corrupt`, `invalid-input`. Offsets count from the
- * start of the page.
+ * @param bytes The page, or its available part.
+ * @throws `truncated`, `unsupported-version` (magic of another version), `corrupt`, `invalid-input`. Offsets count from
+ * the start of the page.
  */
 export function decodeWalPageHeader(bytes: Uint8Array): WalPageHeader {
   checkBytes(bytes, 'WAL page');

@@ -158,7 +158,7 @@ class Overwrite {
       throwIfAborted(signal);
       await durableRename(temporary, target, { signal, afterwards: 'close' });
     } catch (error) {
-      // The first error counts. A temporary that cannot be removed is a leftover.
+      // The first error is thrown. A temporary that cannot be removed is a leftover.
       await Promise.allSettled([temporary.abandon()]);
       throw error;
     }

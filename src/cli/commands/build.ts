@@ -128,7 +128,7 @@ async function buildFrom(
     }
     return { ...(await target.writer.finish()), kind: target.kind };
   } catch (error) {
-    // The first error counts. A temporary that cannot be removed now is removed later, as a leftover.
+    // The first error is thrown. A temporary that cannot be removed now is removed later, as a leftover.
     await Promise.allSettled([target?.writer.abandon()]);
     throw error;
   }

@@ -189,7 +189,7 @@ export async function exportPgdata(
       leftOut: auxiliary.leftOut,
     };
   } finally {
-    // The first error counts. Anything that cannot be removed now is removed by the next export of the name.
+    // The first error is thrown. Anything that cannot be removed now is removed by the next export of the name.
     await Promise.allSettled([output.abandon()]);
   }
 }

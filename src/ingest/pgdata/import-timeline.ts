@@ -221,7 +221,7 @@ export async function importTimeline(options: ImportTimelineOptions): Promise<Im
       leftOut: leftOutOf(source, way),
     };
   } finally {
-    // The first error counts. A staging directory that cannot be removed now is removed later.
+    // The first error is thrown. A staging directory that cannot be removed now is removed later.
     await Promise.allSettled(outputs.map((output) => output.close()));
   }
 }

@@ -50,7 +50,7 @@ export async function writeLayer(
     }
     if (!options.inspector.isRefused) return await writer.finish();
   } catch (error) {
-    // The first error counts. A temporary that cannot be removed now is removed later, as a leftover.
+    // The first error is thrown. A temporary that cannot be removed now is removed later, as a leftover.
     await Promise.allSettled([writer.abandon()]);
     throw error;
   }

@@ -101,7 +101,7 @@ export class IndexScan {
     this.#spare = NO_BYTES;
   }
 
-  /** Number of blocks to read from there on: twice as many each time, and none after the root. */
+  /** Number of blocks to read from there on: twice as many each time, but none after the root. */
   #lengthAt(first: number): number {
     const length = Math.min(this.#nextLength, this.#blocks.location.rootBlock + 1 - first);
     this.#nextLength = Math.min(this.#nextLength * 2, MAXIMUM_RUN_LENGTH);

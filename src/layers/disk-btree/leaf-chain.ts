@@ -1,6 +1,6 @@
 /**
  * Selects leaves that are consistent with each other. Blobs lie in key order, so in the order of their blobs
- * the keys of leaves must ascend. As few valid leaves as possible are left out, and as few of all.
+ * the keys of leaves must ascend. It leaves out as few valid leaves as possible, and then as few leaves as possible.
  */
 
 export interface KeySpan {
@@ -14,8 +14,8 @@ export interface KeySpan {
 }
 
 /**
- * Returns: the indexes of a chain of spans, each above the one before: with the most valid spans; of those, the longest;
- * of those, the one with the most confirmed spans.
+ * Returns: the indexes of a chain of spans, each above the one before: with the most valid spans; of those, the
+ * longest; of those, the one with the most confirmed spans.
  */
 export function longestChain(spans: readonly KeySpan[]): number[] {
   const ends = new ChainEnds(spans);

@@ -146,7 +146,7 @@ export class EphemeralLayer {
     try {
       return new EphemeralLayer(absolute, scratch);
     } catch (error) {
-      // The first error counts. A file that cannot be removed is removed as a leftover.
+      // The first error is thrown. A file that cannot be removed is removed as a leftover.
       await Promise.allSettled([scratch.abandon()]);
       throw error;
     }

@@ -90,7 +90,7 @@ export async function writeOut(
     else await writeSorted(index, source, writer);
     return await writer.finish();
   } catch (error) {
-    // The first error counts. A temporary that cannot be removed is removed as a leftover.
+    // The first error is thrown. A temporary that cannot be removed is removed as a leftover.
     await Promise.allSettled([writer.abandon()]);
     throw error;
   }

@@ -137,7 +137,7 @@ export interface LayerEnd {
   readonly encodeSummary: (place: IndexPlace) => Uint8Array;
   /** Completes waiting puts, once no more are accepted. */
   readonly lastPuts?: (() => Promise<void>) | undefined;
-  /** Replaces the name that the file was begun with. */
+  /** Replaces the name with which the file was created. */
   readonly name?: LayerName | undefined;
 }
 

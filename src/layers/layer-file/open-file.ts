@@ -105,7 +105,7 @@ export async function openLayerFile(from: LayerInput, options: ReadOptions): Pro
     if (options.readMode === 'sync') await Decompressor.load();
     return { source, summary, localFile, close };
   } catch (error) {
-    // The first error counts, here and below.
+    // The first error is thrown, here and below.
     await Promise.allSettled([close()]);
     throw error;
   }

@@ -8,7 +8,7 @@ export const GUTTER = { left: 92, right: 10, top: 10, bottom: 46 } as const;
 
 /** Layers are not drawn thinner than this, in pixels of the page. */
 export const THINNEST = 1;
-/** Images have one LSN, which is nothing on a true scale. */
+/** Minimum height of images: their one LSN would be invisible on a true scale. */
 export const THINNEST_IMAGE = 3;
 
 export class View {

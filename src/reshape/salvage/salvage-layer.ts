@@ -147,7 +147,7 @@ async function salvage(
   try {
     salvaged = await write(chosen, { origin, approach, options });
   } catch (error) {
-    // The first error counts: it says what happened to the layer.
+    // The first error is thrown: it says what happened to the layer.
     await Promise.allSettled([chosen.close()]);
     throw error;
   }

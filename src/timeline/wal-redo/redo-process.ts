@@ -137,7 +137,7 @@ export class RedoProcess {
 
   async #exchange(messages: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array> {
     throwIfAborted(signal);
-    // It has no pipes, perhaps, and its error is reported later.
+    // It may have no pipes; then its error is reported later.
     if (!this.#isStarted) await this.#exited;
     this.#throwUnlessOpen();
     const answer = new Promise<Uint8Array>((resolve, reject) => {
