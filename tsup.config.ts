@@ -57,7 +57,7 @@ const ROOT = fileURLToPath(new URL('.', import.meta.url));
  */
 const LEAVES = [
   'src/check-options.ts',
-  'src/unless-aborted.ts',
+  'src/on-abort.ts',
   'src/virtual-file/block.ts',
   'src/virtual-file/system-error.ts',
   'src/zstd/level.ts',

@@ -1,6 +1,8 @@
 /**
- * Callbacks for an AbortSignal. All share one listener, since Node warns of a leak after the tenth.
+ * Callbacks for an AbortSignal, and waits that it can end. All callbacks share one listener, since Node warns of a leak
+ * after the tenth.
  */
+import { abortedError } from './errors.ts';
 
 interface Subscribers {
   readonly callbacks: Set<() => void>;
@@ -39,4 +41,30 @@ function subscribe(signal: AbortSignal): Subscribers {
   signal.addEventListener('abort', listener, { once: true });
   subscribersOf.set(signal, subscribers);
   return subscribers;
+}
+
+/**
+ * Waits for the promise, or until the signal fires; a later result of the promise is then ignored.
+ *
+ * Each wait has its own callback: racing many promises against one shared promise of the signal would
+ * retain their results for the life of the signal.
+ *
+ * Throws: `aborted`; otherwise whatever the promise rejects with.
+ */
+export async function unlessAborted<T>(
+  waiting: Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  if (signal === undefined) return waiting;
+  let giveUp = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    giveUp = () => reject(abortedError(signal));
+  });
+  const stopListening = onAbort(signal, giveUp);
+  if (signal.aborted) giveUp();
+  try {
+    return await Promise.race([aborted, waiting]);
+  } finally {
+    stopListening();
+  }
 }

@@ -71,7 +71,6 @@ const LEAVES = [
   'progress.ts',
   'realms.ts',
   'threads.ts',
-  'unless-aborted.ts',
   'wasm-code.ts',
 ];
 

@@ -6,8 +6,8 @@
 import { isUtf8 } from 'node:buffer';
 import { MAXIMUM_BLOB_LENGTH } from '../blob-writer/blob-format.ts';
 import { isStorageError, StorageError } from '../errors.ts';
+import { unlessAborted } from '../on-abort.ts';
 import { messageOf } from '../realms.ts';
-import { unlessAborted } from '../unless-aborted.ts';
 import { JsonFields } from './json-fields.ts';
 import { nestsDeeperThan, parseLongLine } from './long-line.ts';
 

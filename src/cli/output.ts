@@ -4,8 +4,8 @@
  */
 import { isUint8Array } from 'node:util/types';
 import { StorageError, throwIfAborted } from '../errors.ts';
+import { unlessAborted } from '../on-abort.ts';
 import { isErrorNamed } from '../realms.ts';
-import { unlessAborted } from '../unless-aborted.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
 import type { JsonPiece, JsonPieces } from './json.ts';
 

@@ -1,7 +1,7 @@
 /** The lines of a text file or of standard input, one by one. */
 import { open } from 'node:fs/promises';
 import { tooLarge } from '../errors.ts';
-import { unlessAborted } from '../unless-aborted.ts';
+import { unlessAborted } from '../on-abort.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
 import type { Context } from './context.ts';
 

@@ -9,9 +9,9 @@ import { StorageError } from '../errors.ts';
 import type { LayerInput } from '../layers/layer-file/layer-input.ts';
 import { objectSource } from '../object-store/object-source.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
+import { unlessAborted } from '../on-abort.ts';
 import type { OnProgress } from '../progress.ts';
 import { startReadyWorker } from '../threads.ts';
-import { unlessAborted } from '../unless-aborted.ts';
 import {
   answerTask,
   type LayerAnswer,

@@ -11,7 +11,7 @@
 import { assert } from '../assert.ts';
 import { checkCount, checkOptions } from '../check-options.ts';
 import { isStorageError, type StorageError } from '../errors.ts';
-import { unlessAborted } from '../unless-aborted.ts';
+import { unlessAborted } from '../on-abort.ts';
 import { absolutePath } from './absolute-path.ts';
 import { closeQuietly } from './close-quietly.ts';
 import type { Descriptor } from './descriptor.ts';

@@ -1,7 +1,7 @@
 /** Runs the actions for one name one after the other, in the order of the calls. */
 import { basename, dirname } from 'node:path';
 import { isStorageError, throwIfAborted } from '../errors.ts';
-import { unlessAborted } from '../unless-aborted.ts';
+import { unlessAborted } from '../on-abort.ts';
 import type { FileSystem } from './file-system.ts';
 
 /** For each owner, the end of the last turn of each name; removed when that turn ends. */

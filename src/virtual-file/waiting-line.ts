@@ -1,5 +1,5 @@
 /** A queue of operations that wait for their turn. */
-import { unlessAborted } from '../unless-aborted.ts';
+import { unlessAborted } from '../on-abort.ts';
 
 export class WaitingLine {
   readonly #waiting: (() => void)[] = [];

@@ -11,8 +11,7 @@ import { assert } from '../assert.ts';
 import { isStorageError, type StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { splitLsn } from '../layers/lsn-halves.ts';
-import type { AssemblerOptions } from './assembler-options.ts';
-import type { Progress, State } from './assembler-state.ts';
+import type { AssemblerOptions, Progress, State } from './assembler-state.ts';
 import { ChunkCursor, recordAligned, startsWithoutHeader } from './chunk-cursor.ts';
 import { continuationFault, PageCheck, startFault } from './page-check.ts';
 import {
