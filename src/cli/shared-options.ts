@@ -1,6 +1,7 @@
 /** Options that several commands share, and what their values mean. */
 import type { Compression } from '../zstd/compression.ts';
 import {
+  countArgument,
   directoryArgument,
   generationArgument,
   jobsArgument,
@@ -46,6 +47,18 @@ export const JOBS = {
   jobs: option('-j, --jobs <n>', 'layers at a time (default: number of processors)', jobsArgument),
 };
 
+/** For a command that lists what is wrong with each file. */
+export function findingOptions(item: 'file' | 'layer') {
+  return {
+    maxFindings: option(
+      '--max-findings <n>',
+      `maximum number of findings listed per ${item} (default: 1000)`,
+      countArgument,
+    ),
+    quiet: flag('-q, --quiet', `only ${item}s with findings`),
+  };
+}
+
 /** Bounds on what one blob of an untrusted file may cost. */
 export const READ_LIMITS = {
   maxBlob: option(
@@ -66,6 +79,12 @@ export type ReadLimits = OptionValues<typeof READ_LIMITS>;
 export function limitOptions({ maxBlob, maxWindow }: ReadLimits) {
   return { maximumBlobLength: maxBlob, maximumWindowSize: maxWindow };
 }
+
+/** For a command that lists entries. */
+export const LSN_RANGE = {
+  lsnStart: option('--lsn-start <lsn>', 'first LSN', lsnArgument),
+  lsnEnd: option('--lsn-end <lsn>', 'LSN to stop before', lsnArgument),
+};
 
 /** For a command that looks a key up. */
 export const AT_LSN = {

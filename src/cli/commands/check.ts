@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { InvalidArgumentError } from 'commander';
 import { StorageError, throwIfAborted } from '../../errors.ts';
 import type { CheckedLayer, CheckSummary } from '../../timeline/check.ts';
-import { countArgument, shareArgument, sizeArgument } from '../arguments.ts';
+import { shareArgument, sizeArgument } from '../arguments.ts';
 import type { CheckWriter } from '../check-writer.ts';
 import {
   addCommand,
@@ -17,7 +17,7 @@ import type { Context } from '../context.ts';
 import { CLEAN, COULD_NOT_LOOK, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { SOURCE_OPTIONS } from '../open-source.ts';
 import { REMOTE_OPTIONS } from '../remote-source.ts';
-import { formatOf, JOBS, listFormat } from '../shared-options.ts';
+import { findingOptions, formatOf, JOBS, listFormat } from '../shared-options.ts';
 import { shownPath } from '../shown-path.ts';
 
 const { tenant, timeline, generation } = SOURCE_OPTIONS;
@@ -37,12 +37,7 @@ const OPTIONS = {
   ),
   byteBudget: option('--byte-budget <size>', 'maximum number of bytes to read', sizeArgument),
   ...JOBS,
-  maxFindings: option(
-    '--max-findings <n>',
-    'maximum number of findings listed per layer (default: 1000)',
-    countArgument,
-  ),
-  quiet: flag('-q, --quiet', 'only layers with findings'),
+  ...findingOptions('layer'),
   ...listFormat('one layer'),
   tenant,
   timeline,

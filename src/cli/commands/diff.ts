@@ -3,7 +3,7 @@ import type { StorageError } from '../../errors.ts';
 import { maximumKey, minimumKey } from '../../layers/key.ts';
 import { ALL_LSNS, type LsnRange } from '../../layers/lsn.ts';
 import type { DiffSummary } from '../../reshape/diff/diff-layers.ts';
-import { countArgument, lsnArgument } from '../arguments.ts';
+import { countArgument } from '../arguments.ts';
 import {
   addCommand,
   addExamples,
@@ -17,14 +17,13 @@ import { formatNumberOf } from '../human.ts';
 import { isEmptyRange, KEY_RANGE_OPTIONS, keyRangeOf } from '../key-range.ts';
 import { SOURCE_OPTIONS } from '../open-source.ts';
 import { REMOTE_OPTIONS } from '../remote-source.ts';
-import { formatOf, listFormat, READ_LIMITS, WIDE } from '../shared-options.ts';
+import { formatOf, LSN_RANGE, listFormat, READ_LIMITS, WIDE } from '../shared-options.ts';
 
 const { tenant, timeline, generation } = SOURCE_OPTIONS;
 const OPTIONS = {
   ...listFormat('one difference'),
   ...KEY_RANGE_OPTIONS,
-  lsnStart: option('--lsn-start <lsn>', 'first LSN', lsnArgument),
-  lsnEnd: option('--lsn-end <lsn>', 'LSN to stop before', lsnArgument),
+  ...LSN_RANGE,
   limit: option(
     '--limit <n>',
     'maximum number of differences listed; all are counted',

@@ -2,7 +2,7 @@
 import { InvalidArgumentError } from 'commander';
 import { StorageError, throwIfAborted } from '../../errors.ts';
 import type { SalvageReader } from '../../layers/layer-file/salvage-reader.ts';
-import { countArgument, lsnArgument } from '../arguments.ts';
+import { countArgument } from '../arguments.ts';
 import {
   addCommand,
   addExamples,
@@ -18,14 +18,13 @@ import { isEmptyRange, KEY_RANGE_OPTIONS, keyRangeOf } from '../key-range.ts';
 import { DIALECT, PG_VERSION, RECORD_FILTERS } from '../record-options.ts';
 import { recordReading } from '../record-reading.ts';
 import { isUrl, REMOTE_OPTIONS } from '../remote-source.ts';
-import { formatOf, listFormat, READ_LIMITS, WIDE } from '../shared-options.ts';
+import { formatOf, LSN_RANGE, listFormat, READ_LIMITS, WIDE } from '../shared-options.ts';
 
 const OPTIONS = {
   ...listFormat('one entry'),
   values: choice('--values <what>', 'what to print of each value', VALUES_MODES),
   ...KEY_RANGE_OPTIONS,
-  lsnStart: option('--lsn-start <lsn>', 'first LSN', lsnArgument),
-  lsnEnd: option('--lsn-end <lsn>', 'LSN to stop before', lsnArgument),
+  ...LSN_RANGE,
   versions: option(
     '--versions <n>',
     'newest versions of each key (default: all)',

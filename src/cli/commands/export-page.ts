@@ -24,6 +24,7 @@ import type { ReadEntry } from '../open-layer.ts';
 import { SOURCE_OPTIONS } from '../open-source.ts';
 import { refuseTerminal } from '../output.ts';
 import { pageJson, pageProperties, type ShownPage } from '../page-header.ts';
+import { WAL_REDO } from '../redo-program.ts';
 import { AT_LSN, formatOf, JSON_ERRORS, READ_LIMITS } from '../shared-options.ts';
 import { writeProperties } from '../table.ts';
 import { addExportPgdata } from './export-pgdata.ts';
@@ -37,11 +38,7 @@ const OPTIONS = {
     'output file for the messages to a wal-redo process',
     String,
   ),
-  walRedo: option(
-    '--wal-redo <program>',
-    'program that replays WAL, run as PROGRAM --wal-redo',
-    String,
-  ),
+  walRedo: WAL_REDO,
   ...SOURCE_OPTIONS,
   ...READ_LIMITS,
   ...JSON_ERRORS,

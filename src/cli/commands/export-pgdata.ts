@@ -23,7 +23,7 @@ import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { formatCount, formatNumberOf } from '../human.ts';
 import { encodeJson, type Json } from '../json.ts';
 import { openSource, SOURCE_OPTIONS, warnOfCutoff } from '../open-source.ts';
-import { startRedo } from '../redo-program.ts';
+import { startRedo, WAL_REDO } from '../redo-program.ts';
 import { isUrl } from '../remote-source.ts';
 import { formatOf, listFormat, READ_LIMITS } from '../shared-options.ts';
 
@@ -38,11 +38,7 @@ const OPTIONS = {
     'LSN of the state (default: the last one of the timeline)',
     lsnArgument,
   ),
-  walRedo: option(
-    '--wal-redo <program>',
-    'program that replays WAL, run as PROGRAM --wal-redo',
-    String,
-  ),
+  walRedo: WAL_REDO,
   allowMissingPages: flag(
     '--allow-missing-pages',
     'write zeros for pages that cannot be built, instead of failing',

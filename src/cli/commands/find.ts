@@ -2,7 +2,7 @@
 import { StorageError } from '../../errors.ts';
 import { formatKey } from '../../layers/key.ts';
 import { formatPgLsn } from '../../layers/lsn.ts';
-import { countArgument, lsnArgument, parseKeyWords } from '../arguments.ts';
+import { countArgument, parseKeyWords } from '../arguments.ts';
 import {
   addCommand,
   addExamples,
@@ -17,11 +17,10 @@ import { encodeJson } from '../json.ts';
 import { SOURCE_OPTIONS } from '../open-source.ts';
 import { DIALECT, RECORD_FILTERS } from '../record-options.ts';
 import { recordReading } from '../record-reading.ts';
-import { formatOf, listFormat, READ_LIMITS } from '../shared-options.ts';
+import { formatOf, LSN_RANGE, listFormat, READ_LIMITS } from '../shared-options.ts';
 
 const OPTIONS = {
-  lsnStart: option('--lsn-start <lsn>', 'lowest LSN, inclusive', lsnArgument),
-  lsnEnd: option('--lsn-end <lsn>', 'highest LSN, exclusive', lsnArgument),
+  ...LSN_RANGE,
   limit: option('--limit <n>', 'maximum number of versions', countArgument),
   ...RECORD_FILTERS,
   ...listFormat('one version'),

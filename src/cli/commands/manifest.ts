@@ -1,5 +1,5 @@
 /** `manifest`: checksums of the blocks of files, to find and repair bits that flip in storage. */
-import { countArgument, directoryArgument, shareArgument } from '../arguments.ts';
+import { directoryArgument, shareArgument } from '../arguments.ts';
 import {
   addCommand,
   addCommandGroup,
@@ -14,7 +14,7 @@ import { CLEAN, type ExitStatus, statusOfError, strongest } from '../exit-status
 import type { ManifestRun, RunFile } from '../manifest-run.ts';
 import { isUrl, REMOTE_OPTIONS } from '../remote-source.ts';
 import type { FileReport } from '../report-writer.ts';
-import { formatOf, JOBS, listFormat } from '../shared-options.ts';
+import { findingOptions, formatOf, JOBS, listFormat } from '../shared-options.ts';
 import { shownPath } from '../shown-path.ts';
 
 const WHICH = {
@@ -39,12 +39,7 @@ const CHECK_OPTIONS = {
     'write a repaired copy of each file whose only damage is flipped bits',
     directoryArgument,
   ),
-  maxFindings: option(
-    '--max-findings <n>',
-    'maximum number of findings listed per file (default: 1000)',
-    countArgument,
-  ),
-  quiet: flag('-q, --quiet', 'only files with findings'),
+  ...findingOptions('file'),
   ...WHICH,
 };
 type CreateOptions = OptionValues<typeof CREATE_OPTIONS>;

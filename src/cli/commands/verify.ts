@@ -8,14 +8,12 @@ import type { PageCounts } from '../../postgres/page-checks.ts';
 import type { OnProgress } from '../../progress.ts';
 import type { CheckPool } from '../../timeline/check-pool.ts';
 import type { LayerVerdict } from '../../timeline/layer-verdict.ts';
-import { countArgument } from '../arguments.ts';
 import {
   addCommand,
   addExamples,
   type CommandParents,
   flag,
   type OptionValues,
-  option,
 } from '../command.ts';
 import type { Context } from '../context.ts';
 import {
@@ -31,17 +29,19 @@ import type { NamedPlaces } from '../named-files.ts';
 import type { Progress } from '../progress.ts';
 import { REMOTE_OPTIONS } from '../remote-source.ts';
 import { createReportWriter } from '../report-writer.ts';
-import { formatOf, JOBS, limitOptions, listFormat, READ_LIMITS } from '../shared-options.ts';
+import {
+  findingOptions,
+  formatOf,
+  JOBS,
+  limitOptions,
+  listFormat,
+  READ_LIMITS,
+} from '../shared-options.ts';
 import { shownPath } from '../shown-path.ts';
 
 const OPTIONS = {
   ...listFormat('one file'),
-  maxFindings: option(
-    '--max-findings <n>',
-    'maximum number of findings listed per file (default: 1000)',
-    countArgument,
-  ),
-  quiet: flag('-q, --quiet', 'only files with findings'),
+  ...findingOptions('file'),
   pageChecksums: flag('--page-checksums', 'also check the checksums of Postgres pages; see below'),
   ...JOBS,
   ...READ_LIMITS,
