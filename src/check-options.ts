@@ -68,7 +68,8 @@ export function checkCallable(what: string, value: unknown): void {
 
 /** Throws `invalid-input` unless the value is an array, or a typed array. */
 export function checkArray(what: string, value: unknown): asserts value is readonly unknown[] {
-  if (Array.isArray(value) || (ArrayBuffer.isView(value) && 'length' in value)) return;
+  if (Array.isArray(value)) return;
+  if (ArrayBuffer.isView(value) && 'length' in value && !isDetached(value)) return;
   throw refused(what, 'an array', value);
 }
 
@@ -83,11 +84,23 @@ const typedArrayName = Object.getOwnPropertyDescriptor(
   Symbol.toStringTag,
 )?.get;
 
-/** Whether the value is a Uint8Array, of any realm. */
+/** Whether the value is a Uint8Array, of any realm, that still has its buffer. */
 export function isBytes(value: unknown): value is Uint8Array {
+  if (!ArrayBuffer.isView(value)) return false;
   // The usual case, which a compiler turns into a few instructions.
-  if (ArrayBuffer.isView(value) && value instanceof Uint8Array) return true;
-  return typedArrayName?.call(value) === 'Uint8Array';
+  const isOfType = value instanceof Uint8Array || typedArrayName?.call(value) === 'Uint8Array';
+  return isOfType && !isDetached(value);
+}
+
+/** Whether the buffer of the view was transferred: most operations on such a view throw a TypeError. */
+function isDetached(view: ArrayBufferView): boolean {
+  if (view.byteLength > 0) return false;
+  try {
+    new Uint8Array(view.buffer);
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 /** Throws `invalid-input` unless the value is a Uint8Array. */
@@ -107,14 +120,25 @@ export function checkBigint(what: string, value: unknown): void {
 }
 
 /** Throws `invalid-input` unless the value is undefined or an AbortSignal of any realm. */
-export function checkSignal(signal: unknown): void {
+export function checkSignal(signal: unknown): asserts signal is AbortSignal | undefined {
   if (signal === undefined) return;
   const isSignal =
-    typeof signal === 'object' &&
-    signal !== null &&
-    'aborted' in signal &&
-    'addEventListener' in signal;
+    typeof memberOf(signal, 'aborted') === 'boolean' &&
+    typeof memberOf(signal, 'addEventListener') === 'function' &&
+    typeof memberOf(signal, 'removeEventListener') === 'function';
   if (!isSignal) throw refused('signal', 'an AbortSignal', signal);
+}
+
+/**
+ * A property; undefined if there is none. A getter of a class throws for an object that only inherits from the class.
+ */
+export function memberOf(value: unknown, name: string): unknown {
+  if (!isObject(value)) return undefined;
+  try {
+    return value[name];
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whether the value has properties: neither a primitive value nor null, nor a function. */
@@ -132,8 +156,56 @@ export function checkObject(what: string, value: unknown): asserts value is obje
   if (!isObject(value)) throw refused(what, 'an object', value);
 }
 
+/**
+ * The items of an iterable, for one loop. Throws `invalid-input` for what cannot be iterated over, in the loop as well:
+ * it would throw a TypeError for an iterator that breaks the protocol. What the iterator throws is passed on.
+ */
+export function itemsOf<T>(what: string, iterable: Iterable<T>): Iterable<T> {
+  checkIterable(what, iterable);
+  if (Array.isArray(iterable)) return iterable;
+  const iterator = iteratorOf(what, iterable);
+  const items: IterableIterator<T> = {
+    [Symbol.iterator]: () => items,
+    next: () => {
+      const result: unknown = iterator.next();
+      if (isObject(result)) return result as unknown as IteratorResult<T>;
+      throw refused(`step of the iterator of ${what}`, 'an object', result);
+    },
+    return: () => {
+      if (typeof iterator.return === 'function') iterator.return();
+      return { done: true, value: undefined };
+    },
+  };
+  return items;
+}
+
+/** The items of an iterable, which is read once. Each is checked before the next is asked for. Throws as `itemsOf`. */
+export function checkedItems<T>(
+  what: string,
+  iterable: Iterable<T>,
+  check: (item: T) => void,
+): T[] {
+  return Array.from(itemsOf(what, iterable), (item) => {
+    check(item);
+    return item;
+  });
+}
+
+function iteratorOf<T>(what: string, iterable: Iterable<T>): Iterator<T> {
+  let iterator: unknown;
+  try {
+    iterator = iterable[Symbol.iterator]();
+  } catch {
+    // As of a typed array that has no buffer, or that only inherits from the class.
+  }
+  if (!isObject(iterator) || typeof iterator['next'] !== 'function') {
+    throw refused(what, 'an iterable', iterable);
+  }
+  return iterator as unknown as Iterator<T>;
+}
+
 /** Throws `invalid-input` unless the value can be iterated over. */
-export function checkIterable(what: string, value: unknown): void {
+function checkIterable(what: string, value: unknown): void {
   const isIterable =
     (typeof value === 'object' || typeof value === 'string') &&
     value !== null &&

@@ -1,7 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { BufferedWriter } from '../src/blob-writer/buffered-writer.ts';
 import { CompressionPool } from '../src/blob-writer/compression-pool.ts';
-import { checkChoice, checkCount, checkLimit } from '../src/check-options.ts';
+import {
+  checkBytes,
+  checkChoice,
+  checkCount,
+  checkedItems,
+  checkLimit,
+  checkSignal,
+  itemsOf,
+} from '../src/check-options.ts';
 import { BlockCache } from '../src/layers/disk-btree/block-cache.ts';
 import { IndexStore } from '../src/layers/layer-file/index-store.ts';
 import { openLayer } from '../src/layers/open-layer.ts';
@@ -180,4 +188,61 @@ describe('a choice', () => {
     const error = storageErrorThrownBy(() => new MemoryFileSystem({ directTransfers }));
     expect(error).toMatchObject({ code: 'invalid-input', actual: "'refused'" });
   });
+});
+
+const FAILURE = new Error('of the caller');
+const stepping = (next: unknown, end?: unknown): never =>
+  ({ [Symbol.iterator]: () => ({ next, return: end }) }) as never;
+
+test.each<[string, never]>([
+  ['has no iterator', { [Symbol.iterator]: () => 5 } as never],
+  ['has an iterator without next', stepping(5)],
+  ['has steps that are not objects', stepping(() => 5)],
+  ['only inherits from an array with a type', Object.create(Uint8Array.prototype) as never],
+])('an iterable that %s is invalid-input', (_, iterable) => {
+  const error = storageErrorThrownBy(() => [...itemsOf('names', iterable)]);
+  expect(error).toMatchObject({ code: 'invalid-input', message: expect.stringMatching('names') });
+});
+
+test('what an iterator throws is passed on', () => {
+  const failing = stepping(() => {
+    throw FAILURE;
+  });
+  expect(() => [...itemsOf('names', failing)]).toThrow(FAILURE);
+});
+
+test('an endless iterable is refused at its first wrong item, and ended', () => {
+  let count = 0;
+  let isEnded = false;
+  const endless = stepping(
+    () => {
+      count += 1;
+      return { done: false, value: count };
+    },
+    () => {
+      isEnded = true;
+      return {};
+    },
+  );
+  const refuse = (item: number): void => checkCount('item', item, { to: 2 });
+  expect(storageErrorThrownBy(() => checkedItems('items', endless, refuse)).code).toBe(
+    'invalid-input',
+  );
+  expect([count, isEnded]).toEqual([3, true]);
+});
+
+test('bytes whose buffer was transferred are invalid-input', () => {
+  const bytes = new Uint8Array(8);
+  structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+  expect(storageErrorThrownBy(() => checkBytes(bytes, 'value')).code).toBe('invalid-input');
+  expect(() => checkBytes(new Uint8Array(), 'value')).not.toThrow();
+});
+
+test.each<[string, unknown]>([
+  ['inherits from AbortSignal', Object.create(AbortSignal.prototype)],
+  ['cannot be listened to', { aborted: false, addEventListener: 5, removeEventListener() {} }],
+  ['keeps its listeners', { aborted: false, addEventListener() {} }],
+  ['does not say whether it has fired', { addEventListener() {}, removeEventListener() {} }],
+])('a signal that %s is invalid-input', (_, signal) => {
+  expect(storageErrorThrownBy(() => checkSignal(signal)).code).toBe('invalid-input');
 });

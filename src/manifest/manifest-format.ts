@@ -16,7 +16,7 @@
  * as the length needs.
  */
 import { assert } from '../assert.ts';
-import { checkCount, checkObject, checkText } from '../check-options.ts';
+import { checkArray, checkCount, checkObject, checkText } from '../check-options.ts';
 import { crc32cOf } from '../checksum.ts';
 import { corrupt, StorageError, tooLarge } from '../errors.ts';
 import { BLOCK_SIZE, blocksFor } from '../virtual-file/block.ts';
@@ -57,7 +57,7 @@ export function checkFileManifest(manifest: FileManifest): void {
   const { name, length, checksums, sha256 } = manifest;
   checkText('name of the file', name);
   checkCount('length of the file', length);
-  checkObject('checksums', checksums);
+  checkArray('checksums', checksums);
   checkCount('number of checksums', checksums.length, {
     from: blocksFor(length),
     to: blocksFor(length),

@@ -15,8 +15,10 @@
  *
  * Source: Neon pageserver/src/tenant/timeline/compaction.rs.
  */
-import { checkCount, checkIterable, checkMethod, checkOptions } from '../check-options.ts';
+
+import { checkCount, checkedItems, checkOptions } from '../check-options.ts';
 import { StorageError, throwIfAborted } from '../errors.ts';
+import { checkReader } from '../layers/layer-file/layer-input.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 import { type LsnRange, MAXIMUM_LSN } from '../layers/lsn.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
@@ -57,10 +59,9 @@ export async function compactLevel0Tuned(
   { rangeSize = RANGE_SIZE, program }: MergeTuning,
 ): Promise<CompactedLevel0> {
   checkOptions(options, COMPACT_LEVEL0_OPTIONS);
-  const { readers, map, targetSize = DEFAULT_CHECKPOINT_DISTANCE, signal } = options;
+  const { map, targetSize = DEFAULT_CHECKPOINT_DISTANCE, signal } = options;
   const { threadCount = 0 } = options;
-  checkIterable('readers', readers);
-  for (const reader of readers) checkMethod('reader of a layer', reader, 'batches');
+  const readers = checkedItems('readers', options.readers, checkReader);
   checkCount('targetSize', targetSize, { from: 1 });
   checkCount('threadCount', threadCount);
   checkShardFilter(options.shard);

@@ -11,8 +11,9 @@
  *
  * Source: Neon pageserver/src/tenant/storage_layer/{delta_layer,filter_iterator}.rs, image_layer.rs.
  */
+
 import { ViewedBytes } from '../byte-words.ts';
-import { checkBigint, checkMethod, checkObject } from '../check-options.ts';
+import { checkBigint, checkObject } from '../check-options.ts';
 import { isStorageError } from '../errors.ts';
 import type { DeltaLayerReader } from '../layers/delta-layer/reader.ts';
 import { DeltaLayerWriter } from '../layers/delta-layer/writer.ts';
@@ -20,6 +21,7 @@ import type { ImageLayerReader } from '../layers/image-layer/reader.ts';
 import { ImageLayerWriter } from '../layers/image-layer/writer.ts';
 import { checkKeyRange, formatKey, KEY_SIZE, type KeyRange } from '../layers/key.ts';
 import type { EntryBatch } from '../layers/layer-file/entry-batch.ts';
+import { checkReader } from '../layers/layer-file/layer-input.ts';
 import type { FinishedLayer, WriteOptions } from '../layers/layer-file/layer-writer.ts';
 import { checkLsn, formatLsn, type Lsn } from '../layers/lsn.ts';
 import { halvesOf, highHalf, lowHalf, splitLsn } from '../layers/lsn-halves.ts';
@@ -63,7 +65,7 @@ export async function copyLayer(
   reader: DeltaLayerReader | ImageLayerReader,
   options: CopyLayerOptions,
 ): Promise<CopiedLayer> {
-  checkMethod('reader of a layer', reader, 'batches');
+  checkReader(reader);
   checkObject('options', options);
   const { tenantId, timelineId, keyRange, shard, until, ...writing } = options;
   if (keyRange !== undefined) checkKeyRange(keyRange);

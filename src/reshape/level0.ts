@@ -8,7 +8,7 @@
  */
 import {
   checkCount,
-  checkIterable,
+  checkedItems,
   checkObject,
   checkOptions,
   type KnownOptions,
@@ -51,9 +51,7 @@ export function chooseLevel0(
   checkCount('threshold', threshold, { from: 1 });
   checkCount('upperLimit', upperLimit, { from: 1 });
   checkCount('checkpointDistance', checkpointDistance, { from: 1 });
-  checkIterable('layers', layers);
-  const all = [...layers];
-  for (const layer of all) checkObject('layer', layer);
+  const all = checkedItems('layers', layers, (layer) => checkObject('layer', layer));
   const level0 = all.filter(({ level }) => level === 'L0').sort(byLsns);
   if (level0.length < threshold) return [];
   const usual = Math.max(checkpointDistance, DEFAULT_CHECKPOINT_DISTANCE);

@@ -1,11 +1,6 @@
 /** Merges layers and returns copies of the entries one by one; `LayerMerge`, which it uses, does not copy. */
-import {
-  checkIterable,
-  checkMethod,
-  checkOptions,
-  checkSignal,
-  type KnownOptions,
-} from '../check-options.ts';
+
+import { checkedItems, checkOptions, checkSignal, type KnownOptions } from '../check-options.ts';
 import {
   checkKeyRange,
   copyKeyRange,
@@ -15,6 +10,7 @@ import {
 } from '../layers/key.ts';
 import type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
 import { groupOf, type ItemGroup, ItemIterator } from '../layers/layer-file/item-iterator.ts';
+import { checkReader } from '../layers/layer-file/layer-input.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 import { checkWantedLsns, type LsnRange } from '../layers/lsn.ts';
 import { intersect, normalized } from '../timeline/key-space.ts';
@@ -72,17 +68,14 @@ export function mergeLayers(
   readers: Iterable<LayerReader>,
   options: MergeLayersOptions = {},
 ): AsyncGenerator<MergedEntry, undefined, undefined> {
-  checkIterable('layers to merge', readers);
-  const all = [...readers];
-  for (const reader of all) checkMethod('reader of a layer', reader, 'batches');
+  const all = checkedItems('layers to merge', readers, checkReader);
   checkOptions(options, OPTIONS);
   const { keyRanges = [{ start: minimumKey(), end: maximumKey() }], ...filter } = options;
-  checkIterable('keyRanges', keyRanges);
-  for (const range of keyRanges) checkKeyRange(range);
+  const ranges = checkedItems('keyRanges', keyRanges, checkKeyRange);
   if (filter.lsnRange !== undefined) checkWantedLsns(filter.lsnRange);
   checkSignal(filter.signal);
   checkShardFilter(filter.shard);
-  const wanted = normalized([...keyRanges].map(copyKeyRange));
+  const wanted = normalized(ranges.map(copyKeyRange));
   return new ItemIterator(groups(all, wanted, filter));
 }
 

@@ -11,9 +11,10 @@
  */
 
 import { ViewedBytes } from '../byte-words.ts';
-import { checkIterable, checkObject, checkSignal } from '../check-options.ts';
+import { checkedItems, checkObject, checkSignal } from '../check-options.ts';
 import { throwIfAborted } from '../errors.ts';
 import { KEY_SIZE, type Key, type KeyRange } from '../layers/key.ts';
+import { checkReader } from '../layers/layer-file/layer-input.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 import type { LsnRange } from '../layers/lsn.ts';
 import { outlineOfValueAt } from '../layers/value-outline.ts';
@@ -63,10 +64,9 @@ export class LayerMerge {
     readers: Iterable<LayerReader>,
     options: MergeOptions = {},
   ): Promise<LayerMerge> {
-    checkIterable('layers to merge', readers);
     checkObject('options', options);
     checkSignal(options.signal);
-    const merge = new LayerMerge([...readers], options);
+    const merge = new LayerMerge(checkedItems('layers to merge', readers, checkReader), options);
     await merge.#reachHead();
     return merge;
   }

@@ -3,7 +3,14 @@
  * a sample in which single changes are lost or kept alone more often than chance would have it, since
  * that is where stores fail.
  */
-import { checkArray, checkCount, checkObject, checkOneOf, checkOptions } from '../check-options.ts';
+import {
+  checkArray,
+  checkCount,
+  checkObject,
+  checkOneOf,
+  checkOptions,
+  memberOf,
+} from '../check-options.ts';
 import {
   answerOf,
   type Choose,
@@ -74,7 +81,7 @@ export function replayCrash(disk: MemoryFileSystem, choices: readonly number[]):
 
 function checkDisk(disk: MemoryFileSystem): void {
   checkObject('disk', disk);
-  if (typeof disk.countCrashStates !== 'function') {
+  if (typeof memberOf(disk, 'operationCount') !== 'number') {
     checkOneOf('disk', undefined, ['MemoryFileSystem']);
   }
 }

@@ -5,7 +5,7 @@
  * without a generation. Higher ones are ignored. Without an attachment: the highest of all, else the
  * one without.
  */
-import { checkIterable } from '../check-options.ts';
+import { itemsOf } from '../check-options.ts';
 import { compareGenerations, type Generation } from './generation.ts';
 import { indexGeneration, manifestGeneration } from './remote-path.ts';
 
@@ -43,9 +43,8 @@ function choose(
   generationOf: (name: string) => Generation | 'invalid',
   attached: Generation,
 ): ChosenName | undefined {
-  checkIterable('names', names);
   let chosen: ChosenName | undefined;
-  for (const name of names) {
+  for (const name of itemsOf('names', names)) {
     const generation = generationOf(name);
     if (generation === 'invalid') continue;
     if (attached !== undefined && compareGenerations(generation, attached) > 0) continue;

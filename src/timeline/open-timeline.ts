@@ -3,11 +3,11 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, parse, resolve } from 'node:path';
 import {
   checkCount,
-  checkIterable,
   checkObject,
   checkOptions,
   checkSignal,
   checkText,
+  itemsOf,
   type KnownOptions,
 } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
@@ -381,8 +381,7 @@ async function noAncestor(): Promise<Timeline> {
 
 function timelineOfNames(names: Iterable<string>, options: OpenTimelineOptions): Timeline {
   const places = new Map<string, LayerPlace>();
-  checkIterable('names', names);
-  for (const name of names) {
+  for (const name of itemsOf('names', names)) {
     // The layer map refuses them.
     if (places.size > MAXIMUM_LAYERS) break;
     const canonical = formatLayerName({ ...parseLayerName(name), generation: undefined });

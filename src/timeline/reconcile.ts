@@ -17,7 +17,7 @@
  *
  * Source: Neon pageserver/src/tenant/timeline/init.rs.
  */
-import { checkIterable, checkObject, checkText } from '../check-options.ts';
+import { checkedItems, checkObject, checkText, itemsOf } from '../check-options.ts';
 import type { StorageErrorCode } from '../errors.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
 import { describeGeneration } from './generation.ts';
@@ -120,9 +120,7 @@ export function isLayerOk(layer: Pick<ReconciledLayer, 'state' | 'findings'>): b
   checkObject('layer', layer);
   const { state, findings } = layer;
   checkText('state of a layer', state);
-  checkIterable('findings', findings);
-  const all = [...findings];
-  for (const finding of all) checkObject('finding', finding);
+  const all = checkedItems('findings', findings, (finding) => checkObject('finding', finding));
   return !BAD_STATES.includes(state) && all.every(({ severity }) => severity !== 'error');
 }
 
@@ -163,8 +161,7 @@ function* listed<T extends LayerRecord>(
   what: string,
   records: Iterable<T> | undefined,
 ): Generator<T> {
-  if (records !== undefined) checkIterable(what, records);
-  for (const record of records ?? []) {
+  for (const record of itemsOf(what, records ?? [])) {
     checkObject(`record of ${what}`, record);
     checkText('name of a layer', record.name);
     yield record;

@@ -10,10 +10,12 @@
  * start, so the room suffices, and no two records overlap. A longer record has its own memory. The rows say where the
  * records are.
  */
+
 import { ViewedBytes } from '../byte-words.ts';
 import { ChecksummedBytes } from '../checksum.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
+import { valueText } from '../printable.ts';
 import { KERNEL_COUNTS_LENGTH, RECORD_FUNCTIONS, RecordKernel } from './record-kernel.ts';
 import { type RecordRow, RecordRows, ROW_SIZE } from './record-rows.ts';
 import type { WalSkip } from './wal-end.ts';
@@ -177,11 +179,11 @@ export class WalRecordBatch {
   }
 
   #check(index: number): void {
-    if (index >= 0 && index < this.length && Number.isInteger(index)) return;
+    if (Number.isInteger(index) && index >= 0 && index < this.length) return;
     throw new StorageError('out-of-range', {
       what: 'number of a record in the batch',
       expected: `below ${this.length}`,
-      actual: `${index}`,
+      actual: valueText(index),
     });
   }
 }

@@ -1,5 +1,5 @@
 /** A WAL record as an object, and its checksum. The format is in `record-scanner.ts`. */
-import { checkBytes, checkCount, checkMethod } from '../check-options.ts';
+import { checkArray, checkBytes, checkCount, checkMethod } from '../check-options.ts';
 import { corrupt, truncated } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { joinHalves } from '../layers/lsn-halves.ts';
@@ -145,6 +145,17 @@ function blockOf(bytes: Uint8Array, scanner: RecordScanner, block: number): Bloc
   };
 }
 
+/** Throws `invalid-input` unless the value is a scanner, of any copy of the library. */
+function checkScanner(scanner: RecordScanner): void {
+  checkMethod('scanner', scanner, 'scan');
+  const { imageOffsets, imageLengths, holeOffsets, holeLengths } = scanner;
+  const { imageCompressions, imageApplies } = scanner;
+  const places = [imageOffsets, imageLengths, holeOffsets, holeLengths];
+  for (const column of [...places, imageCompressions, imageApplies]) {
+    checkArray('column of the scanner', column);
+  }
+}
+
 /**
  * The image of a block that was scanned last, as an object.
  *
@@ -153,7 +164,7 @@ function blockOf(bytes: Uint8Array, scanner: RecordScanner, block: number): Bloc
  */
 export function scannedImage(bytes: Uint8Array, scanner: RecordScanner, block: number): BlockImage {
   checkBytes(bytes, 'WAL record');
-  checkMethod('scanner', scanner, 'scan');
+  checkScanner(scanner);
   checkCount('block', block, { to: scanner.blockCount - 1 });
   const offset = scanner.imageOffsets[block] as number;
   return {

@@ -10,11 +10,11 @@ import {
   checkArray,
   checkBytes,
   checkCallable,
-  checkIterable,
   checkObject,
   checkOpenFiles,
   checkOptions,
   checkText,
+  itemsOf,
   type KnownOptions,
 } from '../check-options.ts';
 import { StorageError, throwIfAborted } from '../errors.ts';
@@ -76,9 +76,10 @@ const WAL_FOLDER = 'pg_wal';
  */
 export function walFiles(paths: readonly string[], options: WalSourceOptions = {}): WalSource {
   const openFiles = openFilesOf(options);
-  checkIterable('paths of WAL files', paths);
-  for (const path of paths) checkText('path of a WAL file', path);
-  const files = Array.from(paths, (path) => fileAt(path, openFiles));
+  const files = Array.from(itemsOf('paths of WAL files', paths), (path) => {
+    checkText('path of a WAL file', path);
+    return fileAt(path, openFiles);
+  });
   return { path: files.map(({ path }) => path).join(', '), list: async () => files };
 }
 
@@ -159,8 +160,7 @@ export interface WalBytes {
  * @throws `invalid-input`.
  */
 export function walBytes(files: readonly WalBytes[]): WalSource {
-  checkIterable('files of WAL', files);
-  const listed = Array.from(files, (file): WalFile => {
+  const listed = Array.from(itemsOf('files of WAL', files), (file): WalFile => {
     checkObject('file of WAL', file);
     const { name = '', bytes } = file;
     checkBytes(bytes, 'WAL');

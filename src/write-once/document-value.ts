@@ -1,5 +1,5 @@
 /** What a document can hold. */
-import { isUint8Array } from 'node:util/types';
+import { isBytes } from '../check-options.ts';
 import { StorageError, tooLarge } from '../errors.ts';
 import { isPlainObject } from '../realms.ts';
 import type { MsgpackLimits } from './msgpack-limits.ts';
@@ -70,7 +70,7 @@ class ValueChecker {
 }
 
 function isScalar(value: unknown): boolean {
-  if (value === null || isUint8Array(value)) return true;
+  if (value === null || isBytes(value)) return true;
   return typeof value === 'boolean' || typeof value === 'number';
 }
 

@@ -12,7 +12,6 @@
  * leftovers of threads that have ended are removed from the directory.
  */
 import { basename, dirname } from 'node:path';
-import { isUint8Array } from 'node:util/types';
 import {
   checkChoice,
   checkMode,
@@ -20,6 +19,7 @@ import {
   checkOptions,
   checkSignal,
   checkText,
+  isBytes,
   type KnownOptions,
 } from '../check-options.ts';
 import {
@@ -236,7 +236,7 @@ function refuseLeftoverName(path: string): void {
 }
 
 function bytesOf(content: unknown): Uint8Array {
-  if (isUint8Array(content)) return new Uint8Array(content);
+  if (isBytes(content)) return new Uint8Array(content);
   if (typeof content !== 'string') throw invalidContent('Uint8Array or string', typeof content);
   if (/\p{Surrogate}/u.test(content)) throw invalidContent('Unicode', 'a lone surrogate');
   return new TextEncoder().encode(content);

@@ -7,7 +7,7 @@
 
 import { isDate, isNativeError } from 'node:util/types';
 import { parse, stringify, TomlDate, type TomlError } from 'smol-toml';
-import { checkArray, checkObject, checkText } from '../check-options.ts';
+import { checkArray, checkText, itemsOf } from '../check-options.ts';
 import { StorageError, type StorageErrorCode } from '../errors.ts';
 import { shortened } from '../printable.ts';
 import { isPlainObject } from '../realms.ts';
@@ -42,10 +42,8 @@ export function formatToml(table: TomlTable): string {
 
 /** Creates a table without a prototype from entries. */
 export function tomlTable(entries: Iterable<readonly [string, TomlValue]> = []): TomlTable {
-  checkObject('entries of a table', entries);
-  if (!(Symbol.iterator in entries)) checkText('entries of a table', undefined);
   const table: TomlTable = Object.create(null);
-  for (const entry of entries) {
+  for (const entry of itemsOf('entries of a table', entries)) {
     checkArray('entry of a table', entry);
     const [key, value] = entry;
     checkText('name in a table', key);

@@ -18,6 +18,14 @@ import * as index from '../../src/index.ts';
 import { continuedCluster } from '../support/continued-cluster.ts';
 import { goldenLayers } from '../support/golden.ts';
 import { goldenWal } from '../support/golden-wal.ts';
+import {
+  type Case,
+  faultsOf,
+  methodOf,
+  onFunction,
+  onMethod,
+  thrownBy,
+} from '../support/wrong-parts.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'layerfile-wrong-parts-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -79,46 +87,6 @@ const source = () => ({
   readRanges: undefined,
   readSync: undefined,
 });
-
-type Method = (...args: readonly unknown[]) => unknown;
-interface Case {
-  readonly name: string;
-  readonly args: readonly unknown[];
-  readonly call: Method;
-}
-
-function onFunction(name: string, callee: unknown, ...args: readonly unknown[]): Case {
-  return { name, args, call: methodOf({ callee }, 'callee') };
-}
-
-/** A method of an object that is made for each call. */
-function onMethod(
-  name: string,
-  make: () => object | Promise<object>,
-  method: string,
-  ...args: readonly unknown[]
-): Case {
-  const call = async (...given: readonly unknown[]): Promise<void> => {
-    const owner = await make();
-    try {
-      await consumed(methodOf(owner, method)(...given));
-    } finally {
-      for (const end of ['abandon', 'close']) {
-        if (end in owner) {
-          await methodOf(owner, end)();
-          break;
-        }
-      }
-    }
-  };
-  return { name: `${name}.${method}`, args, call };
-}
-
-function methodOf(owner: object, name: string): Method {
-  const method: unknown = Reflect.get(owner, name);
-  if (typeof method !== 'function') throw new Error(`${name} is not a method`);
-  return (...args) => Reflect.apply(method, owner, args);
-}
 
 const openFiles = () => new virtualFile.OpenFiles({ fileSystem: new testing.MemoryFileSystem() });
 const deltaWriter = () =>
@@ -557,26 +525,24 @@ const CASES: Case[] = [
   },
 ];
 
-const NOTHING = Symbol('the part is left out');
-const WRONG = [undefined, null, 42, -1, 1.5, 5n, 'wrong', {}, [], true, () => {}, NOTHING];
-/** Cannot be turned into a text. */
-const UNPRINTABLE: unknown = Object.create(null);
+test('an iterable that can be read once is read once', async () => {
+  function* once<T>(item: T) {
+    yield item;
+  }
+  const listed = await Reflect.apply(wal.walFiles, undefined, [once('/wal/f')]).list(undefined);
+  expect(listed).toMatchObject([{ path: '/wal/f' }]);
+  await using opened = await reader();
+  const all = reshape.mergeLayers(once(opened));
+  const some = Reflect.apply(reshape.mergeLayers, undefined, [
+    [opened],
+    { keyRanges: once(keyRange) },
+  ]);
+  expect((await some.next()).value).toEqual((await all.next()).value);
+});
 
 describe('arguments with one wrong part', () => {
   test.each(CASES)('$name throws nothing but a StorageError', async ({ args, call }) => {
-    const faults: string[] = [];
-    for (const place of placesIn(args)) {
-      const isCallback = typeof partAt(args, place) === 'function';
-      for (const wrong of [...WRONG, UNPRINTABLE]) {
-        const answers = isCallback ? [() => wrong, async () => wrong] : [];
-        for (const part of [wrong, ...answers]) {
-          const error = await thrownBy(() => call(...withPart(args, place, part)));
-          if (error === undefined || index.isStorageError(error)) continue;
-          faults.push(`${place.join('.')}: ${String(error)}`);
-        }
-      }
-    }
-    expect(faults).toEqual([]);
+    expect(await faultsOf(args, call)).toEqual([]);
   });
 });
 
@@ -658,6 +624,26 @@ test('a key at an offset that is a text is refused', () => {
 });
 
 const INVALID: [string, string, () => unknown][] = [
+  [
+    'an object with the method of a scanner',
+    'scanner',
+    () => misused(wal, 'scannedImage', page, { scan() {}, blockCount: 3 }, 0),
+  ],
+  [
+    'an object that inherits from the disk in memory',
+    'disk',
+    () => misused(testing, 'replayCrash', Object.create(testing.MemoryFileSystem.prototype), []),
+  ],
+  [
+    'a region that no header can have',
+    'region',
+    () => misused(objectStore, 's3Store', { bucket: 'b', region: 'x\0' }),
+  ],
+  [
+    'bytes of a document that have no buffer',
+    'document',
+    () => misused(writeOnce, 'encodeDocument', { a: transferred() }),
+  ],
   ['a view of a record', 'view', () => misused(new wal.RecordScanner(16), 'scan', page, 0, 24)],
   [
     'a record that is longer than its view',
@@ -734,6 +720,11 @@ const INVALID: [string, string, () => unknown][] = [
   ],
 ];
 
+const transferred = (): Uint8Array => {
+  const bytes = new Uint8Array(8);
+  structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+  return bytes;
+};
 const NO_LAYER = { layers: [{}] };
 const openedBy = (indexName: unknown): unknown =>
   misused(timeline, 'openTimeline', {
@@ -750,55 +741,3 @@ test.each(INVALID)('%s is invalid-input, and the error names %s', async (_, name
   const error = await thrownBy(action);
   expect(error).toMatchObject({ code: 'invalid-input', message: expect.stringContaining(name) });
 });
-
-type Place = readonly string[];
-
-/** Every part of plain objects and arrays, at any depth, the whole arguments included. */
-function placesIn(value: unknown, at: Place = []): Place[] {
-  const inner = isPlain(value)
-    ? Object.entries(value).flatMap(([name, part]) => placesIn(part, [...at, name]))
-    : [];
-  return at.length === 0 ? inner : [at, ...inner];
-}
-
-function isPlain(value: unknown): value is object {
-  if (typeof value !== 'object' || value === null) return false;
-  return Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype;
-}
-
-function partAt(value: unknown, place: Place): unknown {
-  return place.reduce((part, name) => Reflect.get(Object(part), name), value);
-}
-
-function withPart(value: unknown, place: Place, part: unknown): unknown[] {
-  const changed = (inner: unknown, [name, ...rest]: Place): unknown => {
-    if (name === undefined) return part;
-    const copy: object = Array.isArray(inner) ? [...inner] : { ...Object(inner) };
-    if (part === NOTHING && rest.length === 0) Reflect.deleteProperty(copy, name);
-    else Reflect.set(copy, name, changed(Reflect.get(copy, name), rest));
-    return copy;
-  };
-  const list = changed(value, place);
-  return Array.isArray(list) ? Array.from(list) : [];
-}
-
-async function thrownBy(action: () => unknown): Promise<unknown> {
-  try {
-    await consumed(action());
-    return undefined;
-  } catch (error) {
-    return error;
-  }
-}
-
-/** Waits for a promise, and takes the first items of a sequence. */
-async function consumed(result: unknown): Promise<void> {
-  const value = await result;
-  if (typeof value !== 'object' || value === null) return;
-  if (Symbol.asyncIterator in value) {
-    const items = value as AsyncIterable<unknown>;
-    for await (const _ of items) break;
-  } else if ('close' in value && typeof value.close === 'function') {
-    await Reflect.apply(value.close, value, []);
-  }
-}

@@ -203,6 +203,7 @@ export class RecordIngest {
    * @param index Number of the record in the batch.
    */
   ingestFrom(batch: WalRecordBatch, index: number): void | Promise<void> {
+    checkMethod('batch of records', batch, 'endHigh');
     const { majorVersion } = this.#state;
     if (batch.majorVersion !== majorVersion) {
       const [expected, actual] = [`${majorVersion}`, `${batch.majorVersion}`];

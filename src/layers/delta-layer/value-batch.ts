@@ -1,6 +1,6 @@
 /** Serialized values in parallel arrays, so that no value costs an object. */
-import { isBigUint64Array, isUint8Array, isUint32Array } from 'node:util/types';
-import { checkCount, checkObject } from '../../check-options.ts';
+import { isBigUint64Array, isUint32Array } from 'node:util/types';
+import { checkCount, checkObject, isBytes } from '../../check-options.ts';
 import { StorageError } from '../../errors.ts';
 import { KEY_SIZE } from '../key.ts';
 import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
@@ -32,7 +32,7 @@ export interface EntryKeyBatch extends Omit<ValueBatch, 'keys' | 'lsns'> {
 /** Throws `invalid-input` unless every array is of its type, and has at least `count` rows. */
 export function checkValueBatch(batch: ValueBatch): void {
   checkObject('batch of values', batch);
-  if (!(isUint8Array(batch.keys) && isBigUint64Array(batch.lsns))) throw wrongType();
+  if (!(isBytes(batch.keys) && isBigUint64Array(batch.lsns))) throw wrongType();
   const rows = Math.min(batch.lsns.length, Math.floor(batch.keys.length / KEY_SIZE));
   checkRows(batch, rows);
 }
@@ -40,17 +40,14 @@ export function checkValueBatch(batch: ValueBatch): void {
 /** As `checkValueBatch`. */
 export function checkEntryKeyBatch(batch: EntryKeyBatch): void {
   checkObject('batch of values', batch);
-  if (!isUint8Array(batch.entryKeys)) throw wrongType();
+  if (!isBytes(batch.entryKeys)) throw wrongType();
   checkRows(batch, Math.floor(batch.entryKeys.length / DELTA_KEY_SIZE));
 }
 
 function checkRows(batch: Omit<ValueBatch, 'keys' | 'lsns'>, keyRows: number): void {
   const { count, starts, lengths, willInit, values } = batch;
   const hasTypes =
-    isUint32Array(starts) &&
-    isUint32Array(lengths) &&
-    isUint8Array(willInit) &&
-    isUint8Array(values);
+    isUint32Array(starts) && isUint32Array(lengths) && isBytes(willInit) && isBytes(values);
   if (!hasTypes) throw wrongType();
   const rows = Math.min(keyRows, starts.length, lengths.length, willInit.length);
   checkCount('count of a batch', count);

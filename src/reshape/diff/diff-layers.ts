@@ -4,10 +4,11 @@
  * An unreadable entry is neither equal nor different. An entry of one side that the other may have lost is counted
  * as unreadable, never as missing there.
  */
+
 import { isPromise } from 'node:util/types';
 import { assert } from '../../assert.ts';
 import {
-  checkIterable,
+  checkedItems,
   checkObject,
   checkOptions,
   checkSignal,
@@ -15,9 +16,10 @@ import {
 } from '../../check-options.ts';
 import { isStorageError, type StorageError, throwIfAborted } from '../../errors.ts';
 import { checkKey, type Key, type KeyRange } from '../../layers/key.ts';
+import type { LayerName } from '../../layers/layer-name.ts';
 import { checkWantedLsns, type Lsn, type LsnRange } from '../../layers/lsn.ts';
 import { sameContent, sameRun, valueError } from './content.ts';
-import type { DiffInput } from './input.ts';
+import type { ComparedLayer, DiffInput } from './input.ts';
 import { type ComparedLayers, DiffSide } from './side.ts';
 
 /** One of the two sides of a comparison. */
@@ -103,8 +105,7 @@ export async function diffLayers(
   b: ComparedLayers,
   options: DiffOptions = {},
 ): Promise<DiffSummary> {
-  checkSide(a);
-  checkSide(b);
+  const [sideA, sideB] = [checkedSide(a), checkedSide(b)];
   checkOptions(options, OPTIONS);
   const { keyRange, lsnRange, signal } = options;
   checkSignal(signal);
@@ -115,7 +116,7 @@ export async function diffLayers(
     checkKey(keyRange.start);
     checkKey(keyRange.end);
   }
-  const comparison = new Comparison(a, b, options);
+  const comparison = new Comparison(sideA, sideB, options);
   try {
     return await comparison.run();
   } finally {
@@ -123,10 +124,19 @@ export async function diffLayers(
   }
 }
 
-function checkSide(side: ComparedLayers): void {
+function checkedSide(side: ComparedLayers): ComparedLayers {
   checkObject('side', side);
-  checkIterable('layers to compare', side.layers);
-  if (side.unopened !== undefined) checkIterable('layers that could not be opened', side.unopened);
+  const { layers, unopened = [] } = side;
+  const checkName = (name: LayerName): void => checkObject('name of a layer', name);
+  return {
+    layers: checkedItems('layers to compare', layers, checkLayer),
+    unopened: checkedItems('layers that could not be opened', unopened, checkName),
+  };
+}
+
+function checkLayer(layer: ComparedLayer): void {
+  checkObject('layer to compare', layer);
+  checkObject('summary of a layer to compare', layer.summary);
 }
 
 class Comparison {

@@ -6,8 +6,9 @@
  * `redact-image.ts` and `redact-value.ts` list. Ids, the ranges of the layer and its keys stay: they have numbers
  * of relations and blocks; the keys of auxiliary files are hashes of their names.
  */
+
 import { encodeZstdBlobHeader, MAXIMUM_BLOB_HEADER_SIZE } from '../../blob-writer/blob-format.ts';
-import { checkCount, checkMethod, checkObject } from '../../check-options.ts';
+import { checkCount, checkObject } from '../../check-options.ts';
 import { withOutcome } from '../../errors.ts';
 import type { DeltaLayerReader } from '../../layers/delta-layer/reader.ts';
 import { DeltaLayerWriter } from '../../layers/delta-layer/writer.ts';
@@ -15,6 +16,7 @@ import type { ImageLayerReader } from '../../layers/image-layer/reader.ts';
 import { ImageLayerWriter } from '../../layers/image-layer/writer.ts';
 import type { EntryBatch } from '../../layers/layer-file/entry-batch.ts';
 import { EntryCursor } from '../../layers/layer-file/entry-cursor.ts';
+import { checkReader } from '../../layers/layer-file/layer-input.ts';
 import type { FinishedLayer, WriteOptions } from '../../layers/layer-file/layer-writer.ts';
 import { type Compressor, loadCompressor } from '../../zstd/compression.ts';
 import { Filler } from './filler.ts';
@@ -40,7 +42,7 @@ export async function redactLayer(
   reader: DeltaLayerReader | ImageLayerReader,
   options: RedactLayerOptions,
 ): Promise<FinishedLayer> {
-  checkMethod('reader of a layer', reader, 'batches');
+  checkReader(reader);
   checkObject('options', options);
   const { seed = 0, ...writing } = options;
   checkCount('seed', seed, { to: 0xffff_ffff });

@@ -1,10 +1,12 @@
 /** An index_part.json: parses, changes and formats it without losing unknown fields. */
 import {
+  checkArray,
   checkBigint,
   checkMethod,
   checkObject,
   checkOptions,
   checkText,
+  itemsOf,
   type KnownOptions,
 } from '../../check-options.ts';
 import { StorageError } from '../../errors.ts';
@@ -194,7 +196,9 @@ const CHANGES: KnownOptions<IndexPartChanges> = {
 function canonicalLayers(layers: ReadonlyMap<string, IndexLayer>): ReadonlyMap<string, IndexLayer> {
   checkMethod('layers', layers, 'get');
   const canonical = new Map<string, IndexLayer>();
-  for (const [name, layer] of layers) {
+  for (const entry of itemsOf('layers', layers)) {
+    checkArray('entry of the layers', entry);
+    const [name, layer] = entry;
     checkObject('layer of an index', layer);
     checkBigint('file size', layer.fileSize);
     formatGenerationSuffix(layer.generation);

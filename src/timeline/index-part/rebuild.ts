@@ -11,7 +11,7 @@
  * Names do not contain the version of Postgres. A derived field is a guess: the real cutoff may be higher, and the
  * timeline may have an ancestor.
  */
-import { checkCount, checkIterable, checkObject } from '../../check-options.ts';
+import { checkCount, checkObject, itemsOf } from '../../check-options.ts';
 import { StorageError } from '../../errors.ts';
 import { parseLayerName } from '../../layers/layer-name.ts';
 import type { Lsn } from '../../layers/lsn.ts';
@@ -56,11 +56,10 @@ export function rebuildIndexPart(
   listing: Iterable<ListedLayer>,
   given: Partial<TimelineMetadataFields> & Pick<TimelineMetadataFields, 'pgVersion'>,
 ): RebuiltIndexPart {
-  checkIterable('listing', listing);
   checkObject('metadata', given);
   const newest = new Map<string, ListedLayer>();
   const superseded: ListedLayer[] = [];
-  for (const layer of listing) {
+  for (const layer of itemsOf('listing', listing)) {
     checkObject('layer of the listing', layer);
     if (typeof layer.size !== 'bigint') checkCount('size of a layer', layer.size);
     const name = canonicalLayerName(layer.name);

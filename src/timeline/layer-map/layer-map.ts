@@ -13,11 +13,11 @@
 import {
   checkArray,
   checkCount,
-  checkIterable,
   checkLimit,
   checkMethod,
   checkObject,
   checkOptions,
+  itemsOf,
 } from '../../check-options.ts';
 import { compareKeys, formatKey, type Key, type KeyRange } from '../../layers/key.ts';
 import { ALL_LSNS, checkLsn, type Lsn, type LsnRange } from '../../layers/lsn.ts';
@@ -28,7 +28,7 @@ import { ImageNodes } from './image-nodes.ts';
 import { keyNumber } from './key-number.ts';
 import { type KeySpan, keySpan, partRange } from './key-span.ts';
 import { type LayerLevel, LayerTable, MAXIMUM_LAYERS } from './layer-table.ts';
-import { checkMemoryLayers, type MemoryLayer, memoryCandidate } from './memory-layers.ts';
+import { checkedMemoryLayers, type MemoryLayer, memoryCandidate } from './memory-layers.ts';
 import { type Candidate, type Choice, chooseLayer } from './search-rule.ts';
 import { findOverlap } from './validity.ts';
 import { visibleLayers } from './visibility.ts';
@@ -140,10 +140,10 @@ export class LayerMap {
     checkOptions(options, { sizes: true, maximumLayers: true, memoryLayers: true });
     const { maximumLayers = MAXIMUM_LAYERS } = options;
     checkCount('maximumLayers', maximumLayers, { to: MAXIMUM_LAYERS });
-    checkIterable('names', names);
-    checkMemoryLayers(options.memoryLayers);
+    const memoryLayers = checkedMemoryLayers(options.memoryLayers);
     if (options.sizes !== undefined) checkMethod('sizes', options.sizes, 'get');
-    return new LayerMap(LayerTable.fromNames(names, maximumLayers), { ...options });
+    const table = LayerTable.fromNames(itemsOf('names', names), maximumLayers);
+    return new LayerMap(table, { ...options, memoryLayers });
   }
 
   /** How many layers the map has, not counting those in memory. */

@@ -1,5 +1,5 @@
 /** Layers of a timeline that a pageserver has in memory: the open one, and frozen ones before it. */
-import { checkIterable, checkObject, checkText } from '../../check-options.ts';
+import { checkedItems, checkObject, checkText } from '../../check-options.ts';
 import { StorageError } from '../../errors.ts';
 import { checkLsn, type Lsn, MAXIMUM_LSN } from '../../layers/lsn.ts';
 import type { Candidate } from './search-rule.ts';
@@ -15,10 +15,9 @@ export interface MemoryLayer {
 }
 
 /** Throws `invalid-input` or `out-of-range` unless these are layers, the oldest first and the open one last. */
-export function checkMemoryLayers(layers: readonly MemoryLayer[] | undefined): void {
-  if (layers !== undefined) checkIterable('memoryLayers', layers);
+export function checkedMemoryLayers(layers: readonly MemoryLayer[] = []): readonly MemoryLayer[] {
   let previousEnd: Lsn | undefined = 0n;
-  for (const layer of layers ?? []) {
+  return checkedItems('memoryLayers', layers, (layer) => {
     checkObject('layer in memory', layer);
     const { name, start, end } = layer;
     checkText('name of a layer in memory', name);
@@ -33,7 +32,7 @@ export function checkMemoryLayers(layers: readonly MemoryLayer[] | undefined): v
       });
     }
     previousEnd = end;
-  }
+  });
 }
 
 /** The newest layer that starts below an LSN. */

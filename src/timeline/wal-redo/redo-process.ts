@@ -140,14 +140,14 @@ export class RedoProcess {
     // It may have no pipes; then its error is reported later.
     if (!this.#isStarted) await this.#exited;
     this.#throwUnlessOpen();
-    const answer = new Promise<Uint8Array>((resolve, reject) => {
-      this.#waiting = { page: new Uint8Array(PAGE_SIZE), filled: 0, resolve, reject };
-    });
-    const timer = setTimeout(() => this.#fail('did not answer in time'), this.#timeoutMs);
     const abort = (): void => {
       if (signal !== undefined) this.#end(abortedError(signal));
     };
     signal?.addEventListener('abort', abort, { once: true });
+    const answer = new Promise<Uint8Array>((resolve, reject) => {
+      this.#waiting = { page: new Uint8Array(PAGE_SIZE), filled: 0, resolve, reject };
+    });
+    const timer = setTimeout(() => this.#fail('did not answer in time'), this.#timeoutMs);
     this.#process.stdin.write(messages);
     try {
       return await answer;
