@@ -116,7 +116,7 @@ export class S3Requests {
     const known = given ?? settings.credentials;
     if (known === undefined) throw noCredentials(settings.lacking, path);
     return {
-      region: this.#region ?? settings.region,
+      region: checkedRegion(this.#region ?? settings.region),
       endpoint: endpoint ?? settings.endpoint,
       credentials: known,
     };
@@ -223,6 +223,13 @@ export function checkedCredentials(credentials: S3Credentials): S3Credentials {
 function isExpiring(credentials: Target['credentials']): boolean {
   if (credentials === 'anonymous' || credentials.expiration === undefined) return false;
   return credentials.expiration.getTime() - Date.now() < EXPIRY_MARGIN_MS;
+}
+
+/** Throws `invalid-input`: a region becomes part of the header that signs a request. */
+export function checkedRegion(region: string): string {
+  if (HEADER_TEXT.test(region)) return region;
+  const [what, expected] = ['region', 'printable ASCII'];
+  throw new StorageError('invalid-input', { what, expected, actual: region });
 }
 
 /** A region becomes part of a host name. */

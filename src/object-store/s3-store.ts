@@ -40,6 +40,7 @@ import { retrying } from './retry.ts';
 import { MAXIMUM_PAGE_LENGTH, parsePage } from './s3-listing.ts';
 import {
   checkedCredentials,
+  checkedRegion,
   checkUrlKey,
   type FileBody,
   parseEndpoint,
@@ -116,6 +117,7 @@ export function s3Store(options: S3StoreOptions): ObjectStore {
   for (const [name, text] of Object.entries({ region, profile, endpoint })) {
     if (text !== undefined) checkText(name, text);
   }
+  if (region !== undefined) checkedRegion(region);
   if (endpoint !== undefined) parseEndpoint(endpoint);
   checkChoice('addressing', addressing, ['path', 'host']);
   const isGiven = credentials !== undefined && credentials !== 'anonymous';
