@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compareBytes, copyBytes, copyWords, sharedBytes, ViewedBytes } from '../src/byte-words.ts';
+import { rounds } from './support/rounds.ts';
 
 /** Lengths around a word, four words, and where copying changes its way. */
 const LENGTHS = [0, 1, 3, 4, 5, 15, 16, 17, 26, 100, 223, 224, 225, 1000];
@@ -52,7 +53,7 @@ describe('two runs of bytes', () => {
           expect(order).toBe(Buffer.compare(left, right));
         },
       ),
-      { numRuns: 500 },
+      { numRuns: rounds(500) },
     );
   });
 

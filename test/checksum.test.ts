@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test, vi } from 'vitest';
 import * as Checksum from '../src/checksum.ts';
+import { rounds } from './support/rounds.ts';
 
 const { crc32cOf, ChecksummedBytes } = Checksum;
 
@@ -99,7 +100,7 @@ test('without WebAssembly it is the same', async () => {
 });
 
 test('of random runs after random checksums it is that of their bits', () => {
-  const runs = Number(process.env['LAYERFILE_CHECKSUM_RUNS'] ?? 100);
+  const runs = Number(process.env['LAYERFILE_CHECKSUM_RUNS'] ?? rounds(100));
   const memory = ChecksummedBytes.allocate(20_000);
   const bytes = fc.uint8Array({ maxLength: 6000, size: 'max' });
   fc.assert(

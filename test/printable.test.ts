@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { printable } from '../src/printable.ts';
+import { rounds } from './support/rounds.ts';
 
 describe('what could act on a terminal, a log or a page is escaped', () => {
   test.each([
@@ -35,6 +36,6 @@ test('whatever goes in, what comes out is one line of characters that show', () 
       expect(shown).not.toMatch(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/u);
       expect(printable(shown)).toBe(shown);
     }),
-    { numRuns: 300 },
+    { numRuns: rounds(300) },
   );
 });

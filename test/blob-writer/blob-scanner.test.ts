@@ -13,6 +13,7 @@ import {
   writeBlobs,
 } from '../support/blobs.ts';
 import { gate, isPending } from '../support/gate.ts';
+import { rounds } from '../support/rounds.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 
 function scannerOf(
@@ -390,7 +391,7 @@ describe('scanning', () => {
           expect(source.reads.every(({ offset, length }) => offset + length <= end)).toBe(true);
         },
       ),
-      { numRuns: 150 },
+      { numRuns: rounds(150) },
     );
   });
 });

@@ -7,6 +7,7 @@ import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { turns } from '../support/gate.ts';
+import { rounds } from '../support/rounds.ts';
 
 const bytes = fc.uint8Array({ maxLength: 40 });
 
@@ -113,7 +114,7 @@ test('any appends, pads, claims and reads give the concatenation, in complete bu
         );
       },
     ),
-    { numRuns: 400 },
+    { numRuns: rounds(400) },
   );
 });
 
@@ -163,7 +164,7 @@ test('a failed write leaves complete buffers before it, and one error for all la
         }
       },
     ),
-    { numRuns: 200 },
+    { numRuns: rounds(200) },
   );
 });
 

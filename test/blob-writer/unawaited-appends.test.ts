@@ -13,6 +13,7 @@ import { seededChoices } from '../../src/testing/choices.ts';
 import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
+import { rounds } from '../support/rounds.ts';
 
 const FORMS = ['append', 'pair', 'pad', 'blob', 'encoded', 'copies'] as const;
 type Form = (typeof FORMS)[number];
@@ -120,7 +121,7 @@ describe('a writer', () => {
         expect(Buffer.compare(content, Buffer.concat(accepted))).toBe(0);
         expect(size).toBe(content.length);
       }),
-      { numRuns: 300 },
+      { numRuns: rounds(300) },
     );
   });
 
@@ -143,7 +144,7 @@ describe('a writer', () => {
           }
         },
       ),
-      { numRuns: 200 },
+      { numRuns: rounds(200) },
     );
   });
 

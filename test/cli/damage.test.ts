@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { goldenLayers } from '../support/golden.ts';
+import { rounds } from '../support/rounds.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { parseLines, runCli } from './support.ts';
 
@@ -67,6 +68,6 @@ test('random damage never surprises a command', async () => {
         if (failed.length > 0) expect(failed).toContain('verify');
       },
     ),
-    { numRuns: 80 },
+    { numRuns: rounds(80) },
   );
 });

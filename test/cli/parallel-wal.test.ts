@@ -12,12 +12,13 @@ import type { RecordSelection } from '../../src/wal/record-selection.ts';
 import { openWal, type WalReader } from '../../src/wal/wal-reader.ts';
 import { type WalSource, walDirectory } from '../../src/wal/wal-source.ts';
 import { type BundledProgram, bundleProgram } from '../support/programs.ts';
+import { rounds } from '../support/rounds.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { walRecord } from '../support/wal-records.ts';
 import { SEGMENT_SIZE, WalBuilder } from '../support/wal-segments.ts';
 import { SEGMENTS, walDirectoryOfTest } from './golden-wal.ts';
 
-const RUNS = Number(process.env['LAYERFILE_COUNT_RUNS'] ?? 4);
+const RUNS = Number(process.env['LAYERFILE_COUNT_RUNS'] ?? rounds(4));
 const FIRST = 0x160_0000n;
 const LENGTH = 0x30_0000;
 

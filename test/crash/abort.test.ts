@@ -2,7 +2,7 @@
  * An abort at any await: descriptors, temporary files, listeners and memory return to where they
  * were, and what is on disk is what the callers were promised.
  *
- *   LAYERFILE_ABORTS   how many; default 500
+ *   LAYERFILE_ABORTS   how many; default 125, and 500 with LAYERFILE_ROUNDS=all
  *   LAYERFILE_ABORT_SEED   first seed; default 1
  */
 import { getEventListeners } from 'node:events';
@@ -18,6 +18,7 @@ import { overwriteFile } from '../../src/write-once/overwrite.ts';
 import { turns } from '../support/gate.ts';
 import { blockKey, IDS, KEY_RANGE, LSN_RANGE } from '../support/layers.ts';
 import { CAN_LIST_DESCRIPTORS, openBelow } from '../support/open-descriptors.ts';
+import { rounds } from '../support/rounds.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { checkContents, filesOf } from './checks.ts';
 import { freshStart } from './crash-points.ts';
@@ -27,7 +28,7 @@ import { SCENARIOS } from './scenarios/all.ts';
 import { verifyDelta } from './scenarios/readers.ts';
 import { READING_SCENARIOS } from './scenarios/reads.ts';
 
-const ABORTS = Number(process.env['LAYERFILE_ABORTS'] ?? '500');
+const ABORTS = Number(process.env['LAYERFILE_ABORTS'] ?? rounds(500));
 const FIRST_SEED = Number(process.env['LAYERFILE_ABORT_SEED'] ?? '1');
 
 const OPERATIONS: ReadonlyMap<string, MakeScenario> = new Map([
@@ -201,7 +202,7 @@ test.runIf(CAN_LIST_DESCRIPTORS)(
     const directory = temporaryDirectory();
     const random = seededChoices(1);
     const resources = process.getActiveResourcesInfo().length;
-    for (let round = 0; round < 60; round += 1) {
+    for (let round = 0; round < rounds(60); round += 1) {
       const controller = new AbortController();
       const timer = setTimeout(() => controller.abort(), random(8));
       await Promise.allSettled([

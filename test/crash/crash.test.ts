@@ -2,7 +2,7 @@
  * After a crash at any moment: what was acknowledged is there, what was not is there whole or not at
  * all, and what is left over can be told and removed.
  *
- *   LAYERFILE_CRASH_STATES   how many distinct states to reach; default 5,000
+ *   LAYERFILE_CRASH_STATES   how many distinct states to reach; default 1,250, and 5,000 with LAYERFILE_ROUNDS=all
  *   LAYERFILE_CRASH_SEED     first seed; default 1
  *   LAYERFILE_CRASH_THREADS  how many explore; default 1
  *   LAYERFILE_CRASH_REPLAY   looks at one state only: the path that a failure has printed
@@ -11,13 +11,14 @@
  * bytes under one of them. A tree counts once, whichever runs and crashes lead to it.
  */
 import { expect, test } from 'vitest';
+import { rounds } from '../support/rounds.ts';
 import { type Explored, replayState, type Task } from './crash-exploration.ts';
 import { DistinctTrees } from './distinct-trees.ts';
 import { startExplorers } from './explorers.ts';
 import { SCENARIOS } from './scenarios/all.ts';
 
 const {
-  LAYERFILE_CRASH_STATES: states = '5000',
+  LAYERFILE_CRASH_STATES: states = `${rounds(5000)}`,
   LAYERFILE_CRASH_SEED: seed = '1',
   LAYERFILE_CRASH_THREADS: threads = '1',
   LAYERFILE_CRASH_REPLAY: replayPath,

@@ -12,6 +12,7 @@ import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { systemError } from '../../src/virtual-file/system-error.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { turns } from '../support/gate.ts';
+import { rounds } from '../support/rounds.ts';
 import { firstOf, randomDelays } from './scenario.ts';
 
 const FILES = 6;
@@ -215,7 +216,7 @@ describe('a table of descriptors', () => {
         expect(guard.mostOpen).toBeLessThanOrEqual(Math.min(world.capacity, world.systemLimit));
         expect({ fatal, openCount }).toEqual({ fatal: 0, openCount: 0 });
       }),
-      { numRuns: 300 },
+      { numRuns: rounds(300) },
     );
   });
 
@@ -230,7 +231,7 @@ describe('a table of descriptors', () => {
           expect(openCount).toBe(0);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: rounds(300) },
     );
   });
 });

@@ -7,6 +7,7 @@ import { seededChoices } from '../../src/testing/choices.ts';
 import type { FaultAction, FileSystemOperation, Intercept } from '../../src/testing/faults.ts';
 import type { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
+import { rounds } from '../support/rounds.ts';
 import { checkContents, type Files, filesOf } from './checks.ts';
 import { freshStart } from './crash-points.ts';
 import { visitCrashStates } from './crash-states.ts';
@@ -22,13 +23,13 @@ export interface FaultyRun {
 }
 
 /** Crash states that are looked at when all has settled. */
-const CRASH_STATES = 12;
+const CRASH_STATES = rounds(12);
 
 /** Approximate number of operations of a long scenario that fail one by one, unless all are wanted. */
-const FAILING_OPERATIONS = 60;
+const FAILING_OPERATIONS = rounds(60);
 
 /** Of each kind, at its start. */
-const FIRST_OF_KIND = 6;
+const FIRST_OF_KIND = rounds(6);
 
 /** Nothing here waits for a clock: what takes so long waits for ever. */
 const HANG_MS = 20_000;

@@ -11,10 +11,11 @@ import { removeLeftovers } from '../../src/write-once/leftovers.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';
 import { blockKey, DIRECTORY, deltaOptions, IDS, LSN_RANGE } from '../support/layers.ts';
 import { leftoverName, ownerThat } from '../support/leftovers.ts';
+import { rounds } from '../support/rounds.ts';
 import { randomDelays } from './scenario.ts';
 import { diskOf } from './scenarios/two-processes.ts';
 
-const SEEDS = Array.from({ length: 100 }, (_, seed) => seed + 1);
+const SEEDS = Array.from({ length: rounds(100) }, (_, seed) => seed + 1);
 const PATH = `${DIRECTORY}/file`;
 
 function machine(seed: number) {

@@ -7,9 +7,10 @@
  */
 import { expect, it } from 'vitest';
 import { bundledProgram, resultOf, startProgram } from '../support/programs.ts';
+import { rounds } from '../support/rounds.ts';
 import { type Fuzzed, type FuzzInput, fuzzFrom } from './fuzz-run.ts';
 
-const EXECUTIONS = Number(process.env['LAYERFILE_FUZZ_EXECUTIONS'] ?? 1000);
+const EXECUTIONS = Number(process.env['LAYERFILE_FUZZ_EXECUTIONS'] ?? rounds(1000));
 const SEED = Number(process.env['LAYERFILE_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const PROGRAM = new URL('programs/fuzz.ts', import.meta.url);
 const FEW = 3000;

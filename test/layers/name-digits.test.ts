@@ -6,6 +6,7 @@ import { formatLayerName, parseLayerName } from '../../src/layers/layer-name.ts'
 import { parseLsn } from '../../src/layers/lsn.ts';
 import { isCanonicalName } from '../../src/layers/name-digits.ts';
 import { canonicalLayerName } from '../../src/timeline/index-part/index-fields.ts';
+import { rounds } from '../support/rounds.ts';
 
 const A = '000000067F000000050000400000FFFFFFFF';
 const B = '000000067F000000050000400100FFFFFFFF';
@@ -64,7 +65,7 @@ test('the canonical name is what parsing and formatting give, or the same error'
       );
       expect(answer(() => canonicalLayerName(name))).toBe(parsed);
     }),
-    { numRuns: 500 },
+    { numRuns: rounds(500) },
   );
 });
 

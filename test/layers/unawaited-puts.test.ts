@@ -28,6 +28,7 @@ import {
   memoryDisk,
   noise,
 } from '../support/layers.ts';
+import { rounds } from '../support/rounds.ts';
 
 interface Row {
   readonly key: Key;
@@ -277,7 +278,7 @@ describe.each(KINDS)('$name', ({ create }) => {
         await expectContent(disk, finished, accepted);
         expect(disk.fileSystem.openCount).toBe(0);
       }),
-      { numRuns: 60 },
+      { numRuns: rounds(60) },
     );
   });
 
@@ -316,7 +317,7 @@ describe.each(KINDS)('$name', ({ create }) => {
           expect(disk.fileSystem.openCount).toBe(0);
         },
       ),
-      { numRuns: 60 },
+      { numRuns: rounds(60) },
     );
   });
 });

@@ -11,9 +11,10 @@ import { nodeFileSystem } from '../../src/virtual-file/node-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { delegatingFile } from '../support/delegating-file.ts';
 import { blockKey, IDS, noise } from '../support/layers.ts';
+import { rounds } from '../support/rounds.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-const PUTS = Number(process.env['LAYERFILE_EPHEMERAL_PUTS'] ?? 1000);
+const PUTS = Number(process.env['LAYERFILE_EPHEMERAL_PUTS'] ?? rounds(1000));
 const SEED = Number(process.env['LAYERFILE_EPHEMERAL_SEED'] ?? Date.now() % 1_000_000);
 const READERS = 8;
 const KEYS = 40;

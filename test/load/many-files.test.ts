@@ -6,11 +6,12 @@
 import { rm } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { bundledProgram, resultOf, startProgram } from '../support/programs.ts';
+import { rounds } from '../support/rounds.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import type { ManyFilesInput, ManyFilesResult } from './programs/many-files.ts';
 
-const FILE_COUNT = Number(process.env['LAYERFILE_LOAD_FILES'] ?? 2000);
-const READ_COUNT = Number(process.env['LAYERFILE_LOAD_READS'] ?? 10_000);
+const FILE_COUNT = Number(process.env['LAYERFILE_LOAD_FILES'] ?? rounds(2000));
+const READ_COUNT = Number(process.env['LAYERFILE_LOAD_READS'] ?? rounds(10_000));
 const DESCRIPTOR_LIMIT = 88;
 
 test(`${READ_COUNT} reads of ${FILE_COUNT} files over 64 slots under ulimit -n 88: right bytes, at most 64 files and 2 directories open`, {
@@ -22,7 +23,12 @@ test(`${READ_COUNT} reads of ${FILE_COUNT} files over 64 slots under ulimit -n 8
 });
 
 test('a table above the limit of the system releases descriptors, and reads the right bytes', async () => {
-  const result = await run({ fileCount: 1000, readCount: 4000, capacity: 1024, seed: 2 });
+  const result = await run({
+    fileCount: rounds(1000),
+    readCount: rounds(4000),
+    capacity: 1024,
+    seed: 2,
+  });
   expect(result.outOfDescriptors).toBeGreaterThan(0);
   expect(result.mostDirectories).toBe(2);
 });

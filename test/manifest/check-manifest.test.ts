@@ -6,6 +6,7 @@ import { checkManifest } from '../../src/manifest/check-manifest.ts';
 import { mendFile } from '../../src/manifest/mend.ts';
 import { makeManifest, readManifest, writeManifest } from '../../src/manifest/sidecar.ts';
 import { DIRECTORY, memoryDisk, namesOn, noise } from '../support/layers.ts';
+import { rounds } from '../support/rounds.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 
 const LENGTH = 5 * 8192 + 100;
@@ -137,7 +138,7 @@ describe('a check', () => {
           expect((bytes[bit.offset] ?? 0) ^ (1 << bit.bit)).toBe(FILE[bit.offset]);
         }
       }),
-      { numRuns: Number(process.env['LAYERFILE_MANIFEST_RUNS'] ?? 40) },
+      { numRuns: Number(process.env['LAYERFILE_MANIFEST_RUNS'] ?? rounds(40)) },
     );
   });
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Axis } from '../../src/map/page/axis.ts';
+import { rounds } from '../support/rounds.ts';
 
 const LENGTH = 1000;
 
@@ -119,7 +120,7 @@ test('whatever moves the view, borders stay in order and some of what there is s
         if (pixel >= 0 && pixel <= LENGTH) expect(axis.pixelOf(value)).toBeCloseTo(pixel, 0);
       }
     }),
-    { numRuns: 200 },
+    { numRuns: rounds(200) },
   );
 });
 

@@ -21,6 +21,7 @@ import {
   twophaseDirectoryKey,
   twophaseKey,
 } from '../../src/postgres/key-mapping.ts';
+import { rounds } from '../support/rounds.ts';
 import { storageErrorThrownBy } from '../support/storage-errors.ts';
 
 const RELATION = { spcnode: 1663, dbnode: 5, relnode: 16384 };
@@ -174,7 +175,7 @@ describe('the meaning of a key', () => {
         expect(key).toBeDefined();
         expect(key && describeKey(key)).toEqual(meaning);
       }),
-      { numRuns: 2000 },
+      { numRuns: rounds(2000) },
     );
   });
 
@@ -184,7 +185,7 @@ describe('the meaning of a key', () => {
         const built = keyOf(describeKey(key));
         if (built !== undefined) expect(formatKey(built)).toBe(formatKey(key));
       }),
-      { numRuns: 2000 },
+      { numRuns: rounds(2000) },
     );
   });
 

@@ -18,6 +18,7 @@ import {
   timelineOn,
   writeModelDelta,
 } from '../support/random-layers.ts';
+import { rounds } from '../support/rounds.ts';
 
 const LSNS = { min: 16, max: 55 };
 
@@ -78,7 +79,7 @@ describe('a compaction', () => {
           expect(valuesOf(found)).toEqual(valuesOf(wanted));
         }
       }),
-      { numRuns: 12 },
+      { numRuns: rounds(12) },
     );
   });
 

@@ -19,6 +19,7 @@ import {
   writeModelDelta,
   writeModelImages,
 } from '../support/random-layers.ts';
+import { rounds } from '../support/rounds.ts';
 
 const LSNS = { min: 16, max: 40 };
 const LSN_RANGE = { start: 16n, end: 41n };
@@ -60,7 +61,7 @@ describe('a copy of a delta layer', () => {
           lsnRange: { start: 16n, end: BigInt(Math.min(end ?? 41, 41)) },
         });
       }),
-      { numRuns: 20 },
+      { numRuns: rounds(20) },
     );
   });
 
@@ -139,7 +140,7 @@ describe('a copy of an image layer', () => {
           );
         }
       }),
-      { numRuns: 15 },
+      { numRuns: rounds(15) },
     );
   });
 

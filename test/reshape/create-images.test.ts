@@ -24,9 +24,10 @@ import {
 } from '../support/layers.ts';
 import { MemoryOutput, memoryTimeline } from '../support/memory-output.ts';
 import { EVERYTHING } from '../support/random-layers.ts';
+import { rounds } from '../support/rounds.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 
-const RUNS = Number(process.env['LAYERFILE_RESHAPE_RUNS'] ?? 4);
+const RUNS = Number(process.env['LAYERFILE_RESHAPE_RUNS'] ?? rounds(8));
 const LAST = 80n;
 
 /** Keys 0 to 11 are pages; the others are sparse. */

@@ -11,6 +11,7 @@ import { LayerMap } from '../../src/timeline/layer-map/layer-map.ts';
 import { countingSource } from '../support/blobs.ts';
 import { hex, writeDelta } from '../support/layers.ts';
 import { EVERYTHING } from '../support/random-layers.ts';
+import { rounds } from '../support/rounds.ts';
 
 const MINIMUM_KEYS = 64;
 /** Of a relation. */
@@ -95,7 +96,7 @@ test('the holes are those with the most parts among the gaps between the keys of
       found += holes.length;
     }),
     {
-      numRuns: 12,
+      numRuns: rounds(12),
       examples: [
         [
           [

@@ -17,6 +17,7 @@ import {
   writeModelDelta,
   writeModelImages,
 } from '../support/random-layers.ts';
+import { rounds } from '../support/rounds.ts';
 import { storageErrorThrownBy } from '../support/storage-errors.ts';
 
 interface MergedEntry {
@@ -89,7 +90,7 @@ describe('a merge', () => {
         }
         expect(await merged(readers)).toEqual(inOrder(expected));
       }),
-      { numRuns: 30 },
+      { numRuns: rounds(30) },
     );
   });
 
@@ -240,7 +241,7 @@ describe('merged entries of layers', () => {
           expect(found).toEqual(lines);
         },
       ),
-      { numRuns: 30 },
+      { numRuns: rounds(30) },
     );
   });
 

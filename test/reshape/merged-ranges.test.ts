@@ -27,6 +27,7 @@ import { loadCompressor } from '../../src/zstd/compression.ts';
 import { DIRECTORY, hex, IDS, memoryDisk, noise } from '../support/layers.ts';
 import { type BundledProgram, bundleProgram } from '../support/programs.ts';
 import { EVERYTHING } from '../support/random-layers.ts';
+import { rounds } from '../support/rounds.ts';
 
 /** An entry of an L0. */
 interface Entry {
@@ -166,7 +167,7 @@ describe('a compaction of ranges that are merged in memory', () => {
         const { layers } = await compacted(contents, targetSize, 'streamed');
         expect((await compacted(contents, targetSize, { rangeSize })).layers).toEqual(layers);
       }),
-      { numRuns: 8 },
+      { numRuns: rounds(8) },
     );
   });
 
@@ -188,7 +189,7 @@ describe('a compaction of ranges that are merged in memory', () => {
           );
         },
       ),
-      { numRuns: 8 },
+      { numRuns: rounds(8) },
     );
   });
 
@@ -287,7 +288,10 @@ describe('a compaction of ranges that are merged in memory', () => {
         expect(await outcome({ rangeSize })).toEqual(streamed);
       }),
       // This one surely fails: it changes the level of the root.
-      { numRuns: 40, examples: [[{ layer: 0, place: 2 - 8192, mask: 255, rangeSize: 20_000 }]] },
+      {
+        numRuns: rounds(40),
+        examples: [[{ layer: 0, place: 2 - 8192, mask: 255, rangeSize: 20_000 }]],
+      },
     );
     expect(failures).toBeGreaterThan(0);
   });

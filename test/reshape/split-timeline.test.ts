@@ -22,6 +22,7 @@ import {
   writeModelDelta,
   writeModelImages,
 } from '../support/random-layers.ts';
+import { rounds } from '../support/rounds.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const LSNS = { min: 16, max: 39 };
@@ -95,6 +96,6 @@ test('shards have the entries that they keep of random layers, each of them once
       }
       expect(all).toHaveLength(entries.length + images.length);
     }),
-    { numRuns: 10 },
+    { numRuns: rounds(10) },
   );
 });

@@ -9,6 +9,7 @@ import { SplitDeltaWriter } from '../../src/reshape/split-delta-writer.ts';
 import { SplitImageWriter } from '../../src/reshape/split-image-writer.ts';
 import { blockKey, DIRECTORY, IDS, memoryDisk, namesOn, noise } from '../support/layers.ts';
 import { linesOf, type ModelEntry, modelEntries, modelValue } from '../support/random-layers.ts';
+import { rounds } from '../support/rounds.ts';
 
 const LSNS = { min: 16, max: 40 };
 const LSN_RANGE = { start: 16n, end: 41n };
@@ -65,7 +66,7 @@ describe('a split delta writer', () => {
           expect(entryCount).toBe(entries.length);
         },
       ),
-      { numRuns: 15 },
+      { numRuns: rounds(15) },
     );
   });
 
@@ -143,7 +144,7 @@ describe('a split image writer', () => {
           true,
         );
       }),
-      { numRuns: 12 },
+      { numRuns: rounds(12) },
     );
   });
 

@@ -10,6 +10,7 @@ import { CHUNK_SIZE } from '../../src/testing/memory-file.ts';
 import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import type { FileSystem, OpenFile, OpenOptions } from '../../src/virtual-file/file-system.ts';
 import { nodeFileSystem } from '../../src/virtual-file/node-file-system.ts';
+import { rounds } from '../support/rounds.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 
 const NEW: OpenOptions = { read: true, write: true, createNew: true };
@@ -657,7 +658,7 @@ describe('compared with the real file system', () => {
           for (const file of opened.node) await file.close();
         }
       }),
-      { numRuns: 100 },
+      { numRuns: rounds(100) },
     );
   });
 });

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { formatExactJson, parseExactJson } from '../../src/timeline/exact-json.ts';
+import { rounds } from '../support/rounds.ts';
 import { storageErrorThrownBy } from '../support/storage-errors.ts';
 
 const SOURCE = { what: 'index_part.json', path: '/index', maximumSize: 10_000_000 };
@@ -27,7 +28,7 @@ describe('exact JSON', () => {
         );
         expect(JSON.parse(formatExactJson(parsed))).toEqual(JSON.parse(text));
       }),
-      { numRuns: 200 },
+      { numRuns: rounds(200) },
     );
   });
 

@@ -14,6 +14,7 @@ import { imageBytes } from '../../src/timeline/read-page.ts';
 import type { Reconstruction } from '../../src/timeline/reconstruct.ts';
 import { Timeline } from '../../src/timeline/timeline.ts';
 import { IDS, type WrittenLayer, writeDelta, writeImages } from '../support/layers.ts';
+import { rounds } from '../support/rounds.ts';
 import {
   type ObviousImages,
   ObviousTimeline,
@@ -21,7 +22,7 @@ import {
   textOf,
 } from './obvious-timeline.ts';
 
-const TIMELINES = 100;
+const TIMELINES = rounds(100);
 const SEED = Number(process.env['LAYERFILE_SEED'] ?? Date.now() % 1_000_000);
 
 /** A key of the model is an index into this list. The last one is the end of all ranges. */

@@ -15,6 +15,7 @@ import { type Sharding, shardOfKey } from '../../src/timeline/shard-owner.ts';
 import { chooseShards } from '../../src/timeline/shard-set.ts';
 import type { Timeline } from '../../src/timeline/timeline.ts';
 import { readLines, unpackTimelines } from '../support/golden-timelines.ts';
+import { HAS_ALL_ROUNDS } from '../support/rounds.ts';
 import { copySharded } from '../support/sharded-timelines.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 
@@ -97,7 +98,8 @@ describe('three timelines, cut into three shards with stripes of four pages', ()
 
   test('each of the single reads finds the same, in the shard that owns the key', async () => {
     const groups = new Map<string, Read[]>();
-    for (const read of singleReads) {
+    for (const [at, read] of singleReads.entries()) {
+      if (!HAS_ALL_ROUNDS && at % 4 !== 0) continue;
       const name = `${read.timeline} ${read.lsn}`;
       groups.set(name, [...(groups.get(name) ?? []), read]);
     }

@@ -14,10 +14,11 @@ import { decodeWalRecord, recordChecksum } from '../../src/wal/record-format.ts'
 import { TimelinePath } from '../../src/wal/timeline-history.ts';
 import { noMoreWal } from '../../src/wal/wal-end.ts';
 import { Decompressor } from '../../src/zstd/decompression.ts';
+import { rounds } from '../support/rounds.ts';
 import { overwriteRecord, walRecord } from '../support/wal-records.ts';
 import { type BuiltRecord, SEGMENT_SIZE, WalBuilder } from '../support/wal-segments.ts';
 
-const EXECUTIONS = Number(process.env['LAYERFILE_WAL_FUZZ_EXECUTIONS'] ?? 500);
+const EXECUTIONS = Number(process.env['LAYERFILE_WAL_FUZZ_EXECUTIONS'] ?? rounds(500));
 const SEED = Number(process.env['LAYERFILE_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const PAGE = 8192;
 const CAPACITY = 2 * PAGE;

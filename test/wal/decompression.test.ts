@@ -4,6 +4,7 @@ import { isStorageError } from '../../src/errors.ts';
 import { restoreBlockImage } from '../../src/wal/block-image.ts';
 import { decompressLz4 } from '../../src/wal/lz4.ts';
 import { decompressPglz } from '../../src/wal/pglz.ts';
+import { rounds } from '../support/rounds.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 
 const text = (hex: string): Uint8Array =>
@@ -81,7 +82,7 @@ test.each([
         if (!isStorageError(error, 'corrupt', 'truncated')) throw error;
       }
     }),
-    { numRuns: 3000 },
+    { numRuns: rounds(3000) },
   );
 });
 

@@ -10,8 +10,9 @@ import { openWal, type WalReadOptions } from '../../src/wal/wal-reader.ts';
 import { walFiles } from '../../src/wal/wal-source.ts';
 import { SEGMENTS, walDirectoryOfTest } from '../cli/golden-wal.ts';
 import { type BundledProgram, bundleProgram } from '../support/programs.ts';
+import { rounds } from '../support/rounds.ts';
 
-const RUNS = Number(process.env['LAYERFILE_COUNT_RUNS'] ?? 6);
+const RUNS = Number(process.env['LAYERFILE_COUNT_RUNS'] ?? rounds(6));
 const FIRST = 0x160_0000n;
 const LENGTH = 0x30_0000;
 

@@ -9,6 +9,7 @@ import { parseLsn } from '../../src/layers/lsn.ts';
 import { restoreBlockImage } from '../../src/wal/block-image.ts';
 import { decodeWalRecord, recordChecksum } from '../../src/wal/record-format.ts';
 import { GOLDEN_DIRECTORY } from '../support/golden.ts';
+import { rounds } from '../support/rounds.ts';
 import { storageErrorThrownBy } from '../support/storage-errors.ts';
 
 interface GoldenRecord {
@@ -124,7 +125,7 @@ describe('a damaged record', () => {
           }
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: rounds(2000) },
     );
   });
 

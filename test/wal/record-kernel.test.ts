@@ -10,10 +10,11 @@ import { KIND_COUNT } from '../../src/wal/resource-managers.ts';
 import { openWal } from '../../src/wal/wal-reader.ts';
 import { type WalBytes, walBytes } from '../../src/wal/wal-source.ts';
 import { SEGMENTS, segmentBytes } from '../cli/golden-wal.ts';
+import { rounds } from '../support/rounds.ts';
 import { type HandMadeRecord, walRecord } from '../support/wal-records.ts';
 import { MAGICS, SEGMENT_SIZE, WalBuilder } from '../support/wal-segments.ts';
 
-const RUNS = Number(process.env['LAYERFILE_KERNEL_RUNS'] ?? 20);
+const RUNS = Number(process.env['LAYERFILE_KERNEL_RUNS'] ?? rounds(20));
 const PAGE = 8192;
 const VERSIONS = [14, 15, 17] as const;
 

@@ -14,6 +14,7 @@ import {
 } from '../../src/write-once/document.ts';
 import type { DocumentMap, DocumentValue } from '../../src/write-once/document-value.ts';
 import { checkMsgpack } from '../../src/write-once/msgpack-limits.ts';
+import { rounds } from '../support/rounds.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 
 /** A document with the given bytes for its map, and a right checksum. */
@@ -326,7 +327,7 @@ describe('the walk over MessagePack', () => {
       fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
         if (isAccepted(bytes)) decode(bytes, { useBigInt64: true });
       }),
-      { numRuns: 2000 },
+      { numRuns: rounds(2000) },
     );
   });
 });

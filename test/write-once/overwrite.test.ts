@@ -10,9 +10,11 @@ import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { removeLeftovers } from '../../src/write-once/leftovers.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';
 import { leftoverName, ownerThat, temporaryPathIn } from '../support/leftovers.ts';
+import { rounds } from '../support/rounds.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 
 const OLD = 'the old content';
+const OVERWRITES = rounds(1000);
 const NEW = 'the new content, which is longer';
 
 function bytes(text: string): Uint8Array {
@@ -36,12 +38,12 @@ function contentIfThere(fileSystem: MemoryFileSystem): string | undefined {
   return fileSystem.paths().includes('/data/file') ? contentOf(fileSystem) : undefined;
 }
 
-/** Every crash state where they are few, else 200 of them. */
+/** Every crash state where they are few, else a sample of them. */
 function forCrashStates(fileSystem: MemoryFileSystem, look: (after: MemoryFileSystem) => void) {
   const isFew = fileSystem.countCrashStates() <= 512n;
   const choices = isFew
     ? everyChoice()
-    : Array.from({ length: 200 }, (_, seed) => seededChoices(seed));
+    : Array.from({ length: rounds(200) }, (_, seed) => seededChoices(seed));
   for (const choose of choices) look(fileSystem.crash(choose));
 }
 
@@ -128,12 +130,12 @@ describe('a file on the real file system', () => {
     },
   );
 
-  test('1,000 concurrent overwrites leave the last one, complete, and no temporary file', async () => {
-    const contents = Array.from({ length: 1000 }, (_, index) => `${index}:`.repeat(300));
+  test(`${OVERWRITES} concurrent overwrites leave the last one, complete, and no temporary file`, async () => {
+    const contents = Array.from({ length: OVERWRITES }, (_, index) => `${index}:`.repeat(300));
     const openFiles = new OpenFiles({ capacity: 4 });
     const path = join(directory, 'file');
     await Promise.all(contents.map((content) => overwriteFile(path, content, { openFiles })));
-    expect(await fs.readFile(path, 'utf8')).toBe(contents[999]);
+    expect(await fs.readFile(path, 'utf8')).toBe(contents.at(-1));
     expect(await fs.readdir(directory)).toEqual(['file']);
     expect(openFiles.openCount).toBe(0);
   });

@@ -10,6 +10,7 @@ import {
 } from '../../src/zstd/decompression.ts';
 import { scanZstdFrame } from '../../src/zstd/frame.ts';
 import { bytesOf } from '../support/blobs.ts';
+import { rounds } from '../support/rounds.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 import {
   contentOf,
@@ -327,7 +328,7 @@ describe('bad frames', () => {
           }
         },
       ),
-      { numRuns: 300 },
+      { numRuns: rounds(300) },
     );
   });
 
@@ -343,7 +344,7 @@ describe('bad frames', () => {
           expect(['corrupt', 'truncated', 'too-large']).toContain(result.code);
         }
       }),
-      { numRuns: 100 },
+      { numRuns: rounds(100) },
     );
     // And the decoder is as good as before.
     expect(Buffer.from(decompressor.decompress(frame, LIMITS)).equals(content)).toBe(true);

@@ -4,6 +4,7 @@ import { StorageError } from '../../src/errors.ts';
 import { loadCompressor } from '../../src/zstd/compression.ts';
 import { MAXIMUM_ZSTD_BLOCK_LENGTH, scanZstdFrame, zstdBlocks } from '../../src/zstd/frame.ts';
 import { bytesOf } from '../support/blobs.ts';
+import { rounds } from '../support/rounds.ts';
 import { storageErrorThrownBy } from '../support/storage-errors.ts';
 import { encodeFrame, type TestFrame } from '../support/zstd-frames.ts';
 
@@ -318,7 +319,7 @@ describe('any frame', () => {
           expect(error.offset).toBeLessThanOrEqual(bytes.length);
         }
       }),
-      { numRuns: 5000 },
+      { numRuns: rounds(5000) },
     );
   });
 });

@@ -31,6 +31,7 @@ import { describeKey } from '../../../src/postgres/key-mapping.ts';
 import { collectKeySpace } from '../../../src/timeline/collect-key-space.ts';
 import { IndexPart } from '../../../src/timeline/index-part/index-part.ts';
 import { openTimeline } from '../../../src/timeline/open-timeline.ts';
+import { HAS_ALL_ROUNDS } from '../../support/rounds.ts';
 
 const GOLDEN = new URL('../../golden/import-fast/', import.meta.url);
 const COMPLETE = process.env['LAYERFILE_GOLDEN'];
@@ -151,7 +152,8 @@ const RUNS: readonly [run: string, shard: number, options: Partial<ImportTimelin
 ];
 
 describe('the fast import of a cluster that a pageserver imported', () => {
-  test.each(RUNS)(
+  // By default not as a whole: the classic import is one, and the shards are others.
+  test.each(HAS_ALL_ROUNDS || COMPLETE !== undefined ? RUNS : RUNS.slice(1))(
     'the fast import of a cluster (%s) gives the layers, keys, values and index of the pageserver',
     async (run, number, options) => {
       const { imported } = await importBase(options);

@@ -11,6 +11,7 @@ import {
 import { compareKeys, formatKey, maximumKey, minimumKey } from '../../../src/layers/key.ts';
 import { relationBlockKey, relationSizeKey } from '../../../src/postgres/key-mapping.ts';
 import { shardKeeps } from '../../../src/timeline/shard-owner.ts';
+import { rounds } from '../../support/rounds.ts';
 
 const SEED = 20_261_129;
 const ALONE: ImportShard = { sharding: { count: 0, stripeSize: 2048 }, number: 0 };
@@ -104,7 +105,7 @@ test.each(['fast', 'classic'] as const)(
         }
       },
     );
-    fc.assert(property, { seed: SEED, numRuns: 40 });
+    fc.assert(property, { seed: SEED, numRuns: rounds(40) });
   },
 );
 

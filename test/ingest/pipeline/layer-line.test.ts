@@ -11,6 +11,7 @@ import { formatLsn, type Lsn } from '../../../src/layers/lsn.ts';
 import { decodeValue, encodeValue } from '../../../src/layers/value-format.ts';
 import { relationSizeKey } from '../../../src/postgres/key-mapping.ts';
 import { blockKey } from '../../support/layers.ts';
+import { rounds } from '../../support/rounds.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const IDS = { tenantId: '00'.repeat(16), timelineId: '11'.repeat(16) };
@@ -156,7 +157,7 @@ describe('a line of layers', () => {
           expect(sorted(await entriesOf(made))).toEqual(sorted(expectedEntries(all)));
         },
       ),
-      { numRuns: 30 },
+      { numRuns: rounds(30) },
     );
   });
 

@@ -30,6 +30,7 @@ import {
   WAL_END,
   writeSk15Base,
 } from '../../support/ingested-timelines.ts';
+import { rounds } from '../../support/rounds.ts';
 import { startS3 } from '../../support/s3-server.ts';
 import { storageErrorOf } from '../../support/storage-errors.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
@@ -162,7 +163,7 @@ describe('an ingest of WAL', () => {
           expect(unnamed.length).toBeLessThanOrEqual(lives.length);
         },
       ),
-      { numRuns: 3 },
+      { numRuns: rounds(3) },
     );
   });
 

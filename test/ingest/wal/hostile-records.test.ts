@@ -8,6 +8,7 @@ import { RecordIngest } from '../../../src/ingest/wal/record-ingest.ts';
 import { recordChecksum } from '../../../src/wal/record-format.ts';
 import { GOLDEN_DIRECTORY } from '../../support/golden.ts';
 import { smallCluster } from '../../support/ingested-values.ts';
+import { rounds } from '../../support/rounds.ts';
 import { walRecord } from '../../support/wal-records.ts';
 
 interface GoldenRecord {
@@ -62,7 +63,7 @@ test('a record with any bytes in its place and a valid checksum gives values or 
     changes: fc.array(fc.tuple(fc.nat(), fc.nat({ max: 255 })), { maxLength: 6, minLength: 1 }),
     cut: fc.option(fc.nat({ max: 40 })),
   });
-  const runs = Number(process.env['LAYERFILE_INGEST_RECORDS'] ?? 200);
+  const runs = Number(process.env['LAYERFILE_INGEST_RECORDS'] ?? rounds(200));
   await fc.assert(
     fc.asyncProperty(anyRecord, async ({ base, changes, cut }) => {
       const { hex, version } = RECORDS[base] as GoldenRecord;
@@ -84,7 +85,7 @@ test('any main data of any kind gives values or a typed error', async () => {
     blockCount: fc.nat({ max: 2 }),
     majorVersion: fc.integer({ min: 14, max: 17 }),
   });
-  const runs = Number(process.env['LAYERFILE_INGEST_RECORDS'] ?? 200);
+  const runs = Number(process.env['LAYERFILE_INGEST_RECORDS'] ?? rounds(200));
   await fc.assert(
     fc.asyncProperty(anyRecord, async ({ blockCount, ...record }) => {
       const blocks = Array.from({ length: blockCount }, (_, blkno) => ({ blkno }));

@@ -16,10 +16,11 @@ import { openWal } from '../../../src/wal/wal-reader.ts';
 import { walBytes } from '../../../src/wal/wal-source.ts';
 import { BTREE, HEAP, HEAP2, START, TRANSACTION, XLOG } from '../../support/ingest-records.ts';
 import { smallCluster } from '../../support/ingested-values.ts';
+import { rounds } from '../../support/rounds.ts';
 import { type HandMadeRecord, u32, walRecord } from '../../support/wal-records.ts';
 import { WalBuilder } from '../../support/wal-segments.ts';
 
-const RUNS = Number(process.env['LAYERFILE_KERNEL_RUNS'] ?? 40);
+const RUNS = Number(process.env['LAYERFILE_KERNEL_RUNS'] ?? rounds(40));
 const PAGE = 8192;
 
 afterEach(() => {

@@ -23,6 +23,7 @@ import {
   memoryDisk,
   noise,
 } from '../../support/layers.ts';
+import { rounds } from '../../support/rounds.ts';
 import { valuesOfEveryType } from '../../support/values.ts';
 
 describe('a delta layer', () => {
@@ -47,7 +48,7 @@ describe('a delta layer', () => {
           });
         },
       ),
-      { numRuns: 30 },
+      { numRuns: rounds(30) },
     );
   });
 
@@ -98,7 +99,7 @@ describe('a delta layer', () => {
           }
         },
       ),
-      { numRuns: 20 },
+      { numRuns: rounds(20) },
     );
   });
 
@@ -121,7 +122,7 @@ describe('a delta layer', () => {
           expect(read).toEqual(values.map((value) => [value, valueWillInit(value)]));
         },
       ),
-      { numRuns: 30 },
+      { numRuns: rounds(30) },
     );
   });
 });

@@ -5,9 +5,10 @@ import { DiskBtreeBuilder } from '../../../src/layers/disk-btree/builder.ts';
 import { MAXIMUM_LEAF_VALUE } from '../../../src/layers/disk-btree/node-format.ts';
 import { type RandomKeys, randomKeys } from '../../support/random-keys.ts';
 import { buildReferenceIndex, type ReferenceEntry } from '../../support/reference-index.ts';
+import { rounds } from '../../support/rounds.ts';
 
 /** LAYERFILE_LAYER_RUNS takes more of them. */
-const RUNS = Number(process.env['LAYERFILE_LAYER_RUNS'] ?? 25);
+const RUNS = Number(process.env['LAYERFILE_LAYER_RUNS'] ?? rounds(25));
 
 afterEach(() => {
   vi.unstubAllGlobals();

@@ -21,6 +21,7 @@ import {
   shortBlob,
 } from '../../support/hand-made.ts';
 import { blockKey, hex, LSN_RANGE } from '../../support/layers.ts';
+import { rounds } from '../../support/rounds.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../../support/storage-errors.ts';
 import { readEveryWay } from '../../support/valid-reads.ts';
 
@@ -221,7 +222,7 @@ describe('a valid index with a few changes', () => {
       fc.asyncProperty(fc.nat(), async (seed) => {
         await readEveryWay(mutated(seed), PROBES);
       }),
-      { numRuns: 150 },
+      { numRuns: rounds(150) },
     );
   });
 });
@@ -247,9 +248,9 @@ describe('a lookup in a changed index whose nodes have prefixes', () => {
           }
         }
       }),
-      { numRuns: 60 },
+      { numRuns: rounds(60) },
     );
-    expect(found).toBeGreaterThan(1000);
+    expect(found).toBeGreaterThan(300);
   });
 });
 

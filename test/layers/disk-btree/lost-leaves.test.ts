@@ -9,6 +9,7 @@ import { type KeySpan, longestChain } from '../../../src/layers/disk-btree/leaf-
 import { findLostLeaves } from '../../../src/layers/disk-btree/lost-leaves.ts';
 import { BLOCK, nodeBlock } from '../../support/hand-made.ts';
 import { blockKey, drain } from '../../support/layers.ts';
+import { rounds } from '../../support/rounds.ts';
 import { storageErrorOf } from '../../support/storage-errors.ts';
 
 const RULES = {
@@ -181,7 +182,7 @@ describe('a chain of leaves', () => {
         expect(isAscending(chain)).toBe(true);
         expect(rating(chain)).toBe(Math.max(...subsets(list).filter(isAscending).map(rating)));
       }),
-      { numRuns: 200 },
+      { numRuns: rounds(200) },
     );
   });
 });

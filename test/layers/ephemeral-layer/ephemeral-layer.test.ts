@@ -13,10 +13,11 @@ import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
 import { delegatingFile } from '../../support/delegating-file.ts';
 import { idle } from '../../support/gate.ts';
 import { blockKey, DIRECTORY, memoryDisk } from '../../support/layers.ts';
+import { rounds } from '../../support/rounds.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 /** LAYERFILE_LAYER_RUNS takes more of them. */
-const RUNS = Number(process.env['LAYERFILE_LAYER_RUNS'] ?? 15);
+const RUNS = Number(process.env['LAYERFILE_LAYER_RUNS'] ?? rounds(15));
 
 const IDS = { tenantId: '00'.repeat(16), timelineId: '11'.repeat(16) };
 const START_LSN = 0x1000n;

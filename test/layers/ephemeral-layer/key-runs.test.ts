@@ -19,6 +19,7 @@ import {
 import type { Lsn } from '../../../src/layers/lsn.ts';
 import { VirtualFile } from '../../../src/virtual-file/virtual-file.ts';
 import { blockKey } from '../../support/layers.ts';
+import { rounds } from '../../support/rounds.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 interface Put {
@@ -63,7 +64,7 @@ describe('rows of few keys, in the order of their LSNs', () => {
           await expectSameLayer(puts, { ...SIZES, group });
         },
       ),
-      { numRuns: 60 },
+      { numRuns: rounds(60) },
     );
   });
 

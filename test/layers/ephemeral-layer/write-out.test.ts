@@ -10,6 +10,7 @@ import { writeOut } from '../../../src/layers/ephemeral-layer/write-out.ts';
 import { formatKey } from '../../../src/layers/key.ts';
 import { VirtualFile } from '../../../src/virtual-file/virtual-file.ts';
 import { blockKey } from '../../support/layers.ts';
+import { rounds } from '../../support/rounds.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 describe('writing out', () => {
@@ -64,7 +65,7 @@ describe('writing out', () => {
           expect(read).toEqual(model);
         },
       ),
-      { numRuns: 30 },
+      { numRuns: rounds(30) },
     );
   });
 });

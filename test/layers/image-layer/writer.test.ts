@@ -26,9 +26,10 @@ import {
   memoryDisk,
   noise,
 } from '../../support/layers.ts';
+import { rounds } from '../../support/rounds.ts';
 
 /** LAYERFILE_LAYER_RUNS takes more of them. */
-const RUNS = Number(process.env['LAYERFILE_LAYER_RUNS'] ?? 10);
+const RUNS = Number(process.env['LAYERFILE_LAYER_RUNS'] ?? rounds(10));
 
 describe('an image layer', () => {
   it.each(COMPRESSIONS)(

@@ -6,6 +6,7 @@ import type { LargeEntry } from '../../../src/layers/layer-file/entry-scan.ts';
 import { readLargeValue } from '../../../src/layers/layer-file/large-value.ts';
 import { encodeValue } from '../../../src/layers/value-format.ts';
 import { outlineOfValue, type ValueOutline } from '../../../src/layers/value-outline.ts';
+import { rounds } from '../../support/rounds.ts';
 
 const MEBIBYTE = 1024 * 1024;
 
@@ -67,7 +68,7 @@ describe('an auxiliary file in pieces', () => {
           expect(read.outline).toMatchObject({ code, offset, message });
         },
       ),
-      { numRuns: 3000 },
+      { numRuns: rounds(3000) },
     );
   });
 

@@ -26,6 +26,7 @@ import {
   namesOn,
   noise,
 } from '../../support/layers.ts';
+import { rounds } from '../../support/rounds.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../../support/storage-errors.ts';
 
 const KEY_RANGE = { start: blockKey(10), end: blockKey(1000) };
@@ -298,7 +299,7 @@ describe('refused puts change nothing', () => {
           expect(Buffer.compare(files[0] ?? BYTES, files[1] ?? BYTES)).toBe(0);
         },
       ),
-      { numRuns: 30 },
+      { numRuns: rounds(30) },
     );
   });
 

@@ -19,6 +19,7 @@ import {
   shortBlob,
 } from '../../support/hand-made.ts';
 import { blockKey, entryName, hex, LSN_RANGE, noise } from '../../support/layers.ts';
+import { rounds } from '../../support/rounds.ts';
 import { storageErrorOf } from '../../support/storage-errors.ts';
 
 type Kind = 'delta' | 'image';
@@ -167,7 +168,7 @@ describe.each(LAYERS)('of a %s', (_, layer) => {
 
   it('all that is left is returned after a cut, with the damage', async () => {
     const choose = seededChoices(1);
-    for (let run = 0; run < 60; run += 1) {
+    for (let run = 0; run < rounds(60); run += 1) {
       const index = bytes.length - layer.indexStart;
       const length = bytes.length - 1 - choose(run % 2 === 0 ? index : bytes.length - BLOCK);
       const damage: Extent = [length, bytes.length];
@@ -179,7 +180,7 @@ describe.each(LAYERS)('of a %s', (_, layer) => {
 
   it('all that is left is returned after a part was zeroed', async () => {
     const choose = seededChoices(2);
-    for (let run = 0; run < 120; run += 1) {
+    for (let run = 0; run < rounds(120); run += 1) {
       const start = run % 3 === 0 ? 0 : choose(bytes.length);
       const length = 1 + choose(run % 2 === 0 ? 300 : bytes.length - start);
       const damage: Extent = [start, Math.min(bytes.length, start + length)];
@@ -196,7 +197,7 @@ describe.each(LAYERS)('of a %s', (_, layer) => {
   it('all that is left is returned after a bit was flipped', async () => {
     const choose = seededChoices(3);
     const indexSize = bytes.length - layer.indexStart;
-    for (let run = 0; run < 200; run += 1) {
+    for (let run = 0; run < rounds(200); run += 1) {
       const block = layer.indexStart + choose(indexSize / BLOCK) * BLOCK;
       const at =
         [block + choose(140), choose(96), BLOCK + choose(bytes.length - BLOCK)][run % 3] ?? 0;

@@ -36,8 +36,9 @@ import {
   writeModelDelta,
   writeModelImages,
 } from '../../support/random-layers.ts';
+import { rounds } from '../../support/rounds.ts';
 
-const RUNS = Number(process.env['LAYERFILE_DIFF_RUNS'] ?? 20);
+const RUNS = Number(process.env['LAYERFILE_DIFF_RUNS'] ?? rounds(20));
 const LSNS = { min: 16, max: 24 };
 const NONE = {
   same: 0,

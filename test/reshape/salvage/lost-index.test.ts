@@ -18,6 +18,7 @@ import {
   recordEntries,
   unfinishedLayer,
 } from '../../support/record-layers.ts';
+import { rounds } from '../../support/rounds.ts';
 
 function temporaryName({ start, end }: LsnRange): string {
   return `/in/${'0'.repeat(36)}-XXX__${formatLsn(start)}-${formatLsn(end)}.1f.___temp`;
@@ -65,7 +66,7 @@ describe('an unfinished layer of WAL records', () => {
           `${formatLsn(lsnRange.start)}-${formatLsn(lsnRange.end)}`,
         );
       }),
-      { numRuns: 20 },
+      { numRuns: rounds(20) },
     );
   });
 
@@ -86,7 +87,7 @@ describe('an unfinished layer of WAL records', () => {
         expect(made.unkeyed).toBe(unkeyed.length);
         expect(made.lostCount > 0).toBe(unkeyed.length > 0 || !isNamed);
       }),
-      { numRuns: 40 },
+      { numRuns: rounds(40) },
     );
   });
 
@@ -194,7 +195,7 @@ describe('an unfinished layer with damage in its values', () => {
           }
         },
       ),
-      { numRuns: 40 },
+      { numRuns: rounds(40) },
     );
   });
 
@@ -248,7 +249,7 @@ describe('a layer without an index', () => {
         const all = new Set(linesOf(entries));
         expect(lines.filter((line) => !all.has(line))).toEqual([]);
       }),
-      { numRuns: 60 },
+      { numRuns: rounds(60) },
     );
   });
 });

@@ -19,8 +19,9 @@ import {
   sampleLayer,
 } from '../../support/damaged-layers.ts';
 import { DIRECTORY, IMAGE_LSN, memoryDisk, namesOn } from '../../support/layers.ts';
+import { rounds } from '../../support/rounds.ts';
 
-const RUNS = Number(process.env['LAYERFILE_SALVAGE_DAMAGES'] ?? 60);
+const RUNS = Number(process.env['LAYERFILE_SALVAGE_DAMAGES'] ?? rounds(60));
 
 /** A damage takes about 30 ms, on a busy machine ten times as long. */
 const TIMEOUT_MS = 60_000 + 300 * RUNS;

@@ -9,9 +9,10 @@ import { compareKeys, type KeyRange, parseKey } from '../../../src/layers/key.ts
 import { formatLayerName } from '../../../src/layers/layer-name.ts';
 import { keyNumber, keysBetween } from '../../../src/timeline/layer-map/key-number.ts';
 import { LayerMap, type SearchResult } from '../../../src/timeline/layer-map/layer-map.ts';
+import { rounds } from '../../support/rounds.ts';
 import { type ObviousLayer, ObviousMap } from './obvious-map.ts';
 
-const MAPS = Number(process.env['LAYERFILE_MAPS'] ?? 2500);
+const MAPS = Number(process.env['LAYERFILE_MAPS'] ?? rounds(2500));
 const SEED = Number(process.env['LAYERFILE_SEED'] ?? Date.now() % 1_000_000);
 
 /** A key of the model is an index into this list. */

@@ -2,8 +2,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { sortRows } from '../../../src/timeline/layer-map/sort-rows.ts';
+import { rounds } from '../../support/rounds.ts';
 
-const RUNS = Number(process.env['LAYERFILE_SORT_RUNS'] ?? 200);
+const RUNS = Number(process.env['LAYERFILE_SORT_RUNS'] ?? rounds(200));
 
 /** Few values, so that rows repeat, and bits at both ends of a word. */
 const word = fc.constantFrom(0, 1, 0xff, 0x100, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff);

@@ -11,6 +11,7 @@ import {
   recordBytes,
   withChecksum,
 } from '../../support/described-records.ts';
+import { rounds } from '../../support/rounds.ts';
 import { storageErrorThrownBy } from '../../support/storage-errors.ts';
 
 const RECORDS = readDescribedRecords();
@@ -390,7 +391,7 @@ describe('damage with a right checksum', () => {
     }
   });
 
-  const EXECUTIONS = Number(process.env['LAYERFILE_DESCRIBE_EXECUTIONS'] ?? 5000);
+  const EXECUTIONS = Number(process.env['LAYERFILE_DESCRIBE_EXECUTIONS'] ?? rounds(5000));
 
   test('any change of a record, read as any version, gives a text of bounded length or a typed error', () => {
     const small = RECORDS.filter(({ bytes }) => bytes.length < 500);
