@@ -1,4 +1,4 @@
-/** Opens a layer of either kind; its magic tells which. */
+/** Opens a layer of either kind; its magic shows which. */
 
 import { DeltaLayerReader } from './delta-layer/reader.ts';
 import { ImageLayerReader } from './image-layer/reader.ts';
@@ -9,7 +9,7 @@ import { openLayerFile, type ReadOptions } from './layer-file/open-file.ts';
  * Opens a layer file of either kind. A signal ends the wait for a descriptor.
  *
  * @param from A path, or any source of the bytes of a layer file.
- * @returns A reader; `reader.summary.kind` tells which. Close it when done.
+ * @returns A reader; `reader.summary.kind` says which. Close it when done.
  * @throws `not-found`, `io`, `truncated`, `corrupt`, `unsupported-version`, `invalid-input`,
  * `aborted`.
  *

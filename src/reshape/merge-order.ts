@@ -21,7 +21,7 @@ export interface MergeCodes {
 
 export class MergeOrder {
   readonly #entries: MergeCodes;
-  /** Bytes of an entry key that are the same in all, or that the codes tell apart. */
+  /** Bytes of an entry key that are the same in all, or that the codes distinguish. */
   readonly #compared: number;
   /** The current entry of each input. */
   readonly #next: Uint32Array;

@@ -8,14 +8,14 @@
  *   t  8 digits: thread id in its pid namespace
  *   s  10 digits: start time of the thread, in clock ticks since boot
  *
- * On Linux, /proc has all three, and tells whether a thread is still running. Elsewhere w and s are
+ * On Linux, /proc has all three, and shows whether a thread is still running. Elsewhere w and s are
  * zero, and t is the process id. Then it can be checked that a process with this id exists, but not
  * that it created the file.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 
-/** Whether the thread that made a file is still there; `unknown` where nothing can tell. */
+/** Whether the thread that made a file is still running; `unknown` if that cannot be determined. */
 export type OwnerState = 'running' | 'ended' | 'unknown';
 
 /** What a file system knows about the threads that create temporary files in it. */

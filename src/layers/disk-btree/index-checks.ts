@@ -33,7 +33,7 @@ export class IndexChecks {
     this.#rules = rules;
   }
 
-  /** As `decodeNode`. For salvaging, `value` tells which of the accepted entries are damaged. */
+  /** As `decodeNode`. For salvaging, `value` determines which of the accepted entries are damaged. */
   decode(
     bytes: Uint8Array,
     block: number,

@@ -19,7 +19,7 @@ const MAXIMUM_LEAVES = 1024 * 1024;
 export interface LostLeaf extends KeySpan {
   /** Relative to the start of the index. */
   readonly block: number;
-  /** A value in its middle, which tells where its blobs lie. */
+  /** A value in its middle, which shows where its blobs lie. */
   readonly value: number;
 }
 

@@ -300,7 +300,7 @@ export class EphemeralLayer {
    * next one throws `exists`, with the outcome of the first.
    *
    * @returns Where the layer is, and how large.
-   * @throws `empty`, `exists`, `closed`, and as `DeltaLayerWriter.finish`; `error.outcome` tells what is on disk.
+   * @throws `empty`, `exists`, `closed`, and as `DeltaLayerWriter.finish`; `error.outcome` states what is on disk.
    *
    * Durability: once this resolves, the complete layer survives a crash under its final name.
    */

@@ -6,8 +6,8 @@
  * next piece is read ahead. If many rows have the same key, as those of a log, `write-runs.ts` writes
  * them. Else a small file is read as a whole while the rows are sorted. A larger file is gathered: it is
  * read window by window, and each value is copied to its place in the group.
- * Memory is bounded by the size of a group, the largest value, and sixteen bytes a row; with runs, by up to
- * ten bytes a row more for their keys.
+ * Memory is bounded by the size of a group, the largest value, and sixteen bytes per row; with runs, by up to
+ * ten more bytes per row for their keys.
  */
 
 import { copyBytes, ViewedBytes } from '../../byte-words.ts';

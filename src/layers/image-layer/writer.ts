@@ -255,7 +255,7 @@ export class ImageLayerWriter {
    * signal ends its waits.
    *
    * @returns Where the layer is, and how large.
-   * @throws `empty`, `exists`, `aborted`, `io`, `sync-failed`; `error.outcome` tells what is on disk.
+   * @throws `empty`, `exists`, `aborted`, `io`, `sync-failed`; `error.outcome` states what is on disk.
    * Unless that is `durable` or `in-doubt`, nothing is left. A second call throws `closed`, after the
    * first has ended and with its outcome.
    *

@@ -150,7 +150,7 @@ export interface FoundIndex {
 }
 
 /**
- * Searches for the index from the end of the file; the last leaf tells the kind. Undefined if there is
+ * Searches for the index from the end of the file; the last leaf determines the kind. Undefined if there is
  * no leaf. Throws: `truncated`, `io`, `aborted`.
  */
 export async function findIndex(
@@ -198,7 +198,7 @@ export async function findIndex(
 }
 
 /**
- * Where the index starts, as its inner nodes tell: a node is written one or two blocks after its last child. A child
+ * Where the index starts, according to its inner nodes: a node is written one or two blocks after its last child. A child
  * found there, with the first key that its parent has for it, proves what the child's number counts from.
  */
 class ProvenStarts {

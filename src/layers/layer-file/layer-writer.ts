@@ -249,7 +249,7 @@ export class LayerFileWriter {
   /**
    * Writes index and summary, syncs, and takes the final name.
    *
-   * Throws: `empty`, `exists`, `aborted`, `io`, `sync-failed`; `outcome` tells what is on disk. Unless
+   * Throws: `empty`, `exists`, `aborted`, `io`, `sync-failed`; `outcome` states what is on disk. Unless
    * that is `durable` or `in-doubt`, nothing is left. A second call throws `closed`, after the first
    * has ended and with its outcome.
    * Durability: once this resolves, the complete layer survives a crash under its final name.
