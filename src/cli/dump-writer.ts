@@ -38,7 +38,6 @@ export interface DumpWriter {
 export interface DumpWriterOptions {
   readonly format: Format;
   readonly values: ValuesMode;
-  readonly kind: 'delta' | 'image';
   /** How WAL records are described, with `--values json`; undefined if they are not. */
   readonly reading: RecordReading | undefined;
   /** Complete keys and their meaning; otherwise a table fits into 80 columns. */

@@ -95,12 +95,10 @@ export async function dump(
   const { openForSalvage } = await import('../open-layer.ts');
   const { createDumpWriter } = await import('../dump-writer.ts');
   await using reader = await openForSalvage(file, { ...options, signal: context.signal });
-  const { kind } = reader.summary;
   const format = formatOf(options);
   const writer = createDumpWriter(context.stdout, {
     format,
     values: options.values,
-    kind,
     reading: await recordReading(options.pgVersion, options),
     isWide: options.wide === true,
   });

@@ -120,13 +120,8 @@ export class BlockCache {
     return this.values.addOwner();
   }
 
-  /** @internal */
-  get(owner: CacheOwner, block: number): IndexNode | undefined {
-    return this.find(owner, block)?.node;
-  }
-
   /**
-   * Like `get`, but returns the node's place in the cache.
+   * Returns: the node's place in the cache.
    * @internal
    */
   find(owner: CacheOwner, block: number): CachedNode | undefined {

@@ -14,14 +14,7 @@ import type { IndexNode } from './index-node.ts';
 import { IndexScan } from './index-scan.ts';
 import type { SalvagedSlice } from './salvaged-leaves.ts';
 import { Descent, IndexNodes, NodesReading, nodeOrThrow, Search, throwIfAny } from './search.ts';
-import {
-  type EntryPosition,
-  type Frame,
-  type LeafSlice,
-  spanInRange,
-  upperOf,
-  type WalkOptions,
-} from './walk.ts';
+import { type Frame, type LeafSlice, spanInRange, upperOf, type WalkOptions } from './walk.ts';
 
 /** A leaf, as known from the nodes above it. It is read on demand. */
 export interface LeafPlace {
@@ -29,7 +22,7 @@ export interface LeafPlace {
   readonly firstKey: Uint8Array;
   /** All of its keys are below this one; undefined for the last leaf. */
   readonly upper: Uint8Array | undefined;
-  /** Reads and checks the leaf, which is valid until the next one is read. Throws: as `floor`. */
+  /** Reads and checks the leaf, which is valid until the next one is read. Throws: as `finish`. */
   read(): Promise<IndexNode>;
 }
 
@@ -47,13 +40,6 @@ export class DiskBtreeReader {
 
   get rootBlock(): number {
     return this.#blocks.location.rootBlock;
-  }
-
-  /** The last entry whose key is at most `key`; undefined if there is none. */
-  async floor(key: Uint8Array): Promise<EntryPosition | undefined> {
-    const search = this.search(key);
-    await this.finish([search]);
-    return search.position;
   }
 
   /**
@@ -95,7 +81,7 @@ export class DiskBtreeReader {
    * The leaves in ascending order, each of which is read on demand only: the nodes above them are few, since
    * each leads to hundreds of leaves.
    *
-   * Throws: as `floor`.
+   * Throws: as `finish`.
    */
   async *leafPlaces(): AsyncGenerator<LeafPlace> {
     const scan = new IndexScan(this.#blocks);

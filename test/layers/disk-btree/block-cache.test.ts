@@ -16,9 +16,9 @@ describe('a cache of index blocks', () => {
     const [left, right] = [cache.addOwner(), cache.addOwner()];
     const node = nodeOf(3);
     cache.put(left, node);
-    expect(cache.get(left, 3)).toBe(node);
-    expect(cache.get(right, 3)).toBeUndefined();
-    expect(cache.get(left, 4)).toBeUndefined();
+    expect(cache.find(left, 3)?.node).toBe(node);
+    expect(cache.find(right, 3)?.node).toBeUndefined();
+    expect(cache.find(left, 4)?.node).toBeUndefined();
   });
 
   it('a cache of index blocks never holds more than its capacity', () => {
@@ -26,7 +26,7 @@ describe('a cache of index blocks', () => {
     const owner = cache.addOwner();
     for (let block = 0; block < 20; block += 1) {
       cache.put(owner, nodeOf(block));
-      cache.get(owner, block);
+      cache.find(owner, block);
       cache.put(owner, nodeOf(block));
       expect(cache.size).toBeLessThanOrEqual(3);
     }
@@ -37,7 +37,7 @@ describe('a cache of index blocks', () => {
     const cache = new BlockCache(3);
     const owner = cache.addOwner();
     for (const block of [0, 1, 2]) cache.put(owner, nodeOf(block));
-    cache.get(owner, 0);
+    cache.find(owner, 0);
     cache.put(owner, nodeOf(3));
     expect(held(cache, owner, 4)).toEqual([0, 2, 3]);
   });
@@ -46,19 +46,19 @@ describe('a cache of index blocks', () => {
     const cache = new BlockCache(2);
     const owner = cache.addOwner();
     cache.put(owner, nodeOf(0));
-    cache.get(owner, 0);
+    cache.find(owner, 0);
     for (const block of [1, 2, 3]) cache.put(owner, nodeOf(block));
-    expect(cache.get(owner, 0)).toBeUndefined();
+    expect(cache.find(owner, 0)?.node).toBeUndefined();
   });
 
   it('a cache of index blocks drops something even when all were used', () => {
     const cache = new BlockCache(4);
     const owner = cache.addOwner();
     for (const block of [0, 1, 2, 3]) cache.put(owner, nodeOf(block));
-    for (const block of [0, 1, 2, 3]) cache.get(owner, block);
+    for (const block of [0, 1, 2, 3]) cache.find(owner, block);
     cache.put(owner, nodeOf(4));
     expect(cache.size).toBe(4);
-    expect(cache.get(owner, 4)?.block).toBe(4);
+    expect(cache.find(owner, 4)?.node?.block).toBe(4);
   });
 
   it('a cache of index blocks marks a node that is still in use as evicted, and reuses its memory', () => {
@@ -79,7 +79,7 @@ describe('a cache of index blocks', () => {
     const cache = new BlockCache(0);
     const owner = cache.addOwner();
     cache.put(owner, nodeOf(1));
-    expect(cache.get(owner, 1)).toBeUndefined();
+    expect(cache.find(owner, 1)?.node).toBeUndefined();
     expect(cache.size).toBe(0);
   });
 
@@ -101,7 +101,7 @@ describe('a cache of index blocks', () => {
     cache.put(owner, nodeOf(1));
     cache.clear();
     expect(cache.size).toBe(0);
-    expect(cache.get(owner, 1)).toBeUndefined();
+    expect(cache.find(owner, 1)?.node).toBeUndefined();
   });
 
   it('a cache of index blocks keeps blocks apart after millions of readers', () => {
@@ -110,12 +110,12 @@ describe('a cache of index blocks', () => {
     const [left, right] = [cache.addOwner(), cache.addOwner()];
     for (const block of [0, 1, 2, 0xffff_ffff]) {
       cache.put(left, nodeOf(block));
-      expect(cache.get(left, block)?.block).toBe(block);
+      expect(cache.find(left, block)?.node?.block).toBe(block);
     }
     for (const owner of [left, right]) {
       for (const block of [0, 1, 2, 3, 0xffff_fffe, 0xffff_ffff]) {
-        expect([undefined, block]).toContain(cache.get(owner, block)?.block);
-        if (owner === right) expect(cache.get(owner, block)).toBeUndefined();
+        expect([undefined, block]).toContain(cache.find(owner, block)?.node?.block);
+        if (owner === right) expect(cache.find(owner, block)?.node).toBeUndefined();
       }
     }
   });
@@ -186,7 +186,7 @@ function nodeOf(block: number): IndexNode {
 
 function held(cache: BlockCache, owner: CacheOwner, count: number): number[] {
   return Array.from({ length: count }, (_, block) => block).filter(
-    (block) => cache.get(owner, block) !== undefined,
+    (block) => cache.find(owner, block) !== undefined,
   );
 }
 
@@ -209,8 +209,8 @@ describe('a reader that is closed', () => {
     }
     cache.removeOwner(first);
     expect(cache.size).toBe(3);
-    expect(cache.get(first, 1)).toBeUndefined();
-    expect(cache.get(second, 1)?.block).toBe(1);
+    expect(cache.find(first, 1)?.node).toBeUndefined();
+    expect(cache.find(second, 1)?.node?.block).toBe(1);
   });
 
   it('a reader that is closed leaves no blocks in the cache by a lookup that is in flight meanwhile, of the index or of values', async () => {

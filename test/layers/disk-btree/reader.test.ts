@@ -112,7 +112,9 @@ async function expectFloor(
   probe: Uint8Array,
 ): Promise<void> {
   const expected = keys.findLast((key) => Buffer.compare(key, probe) <= 0);
-  const position = await reader.floor(probe);
+  const search = reader.search(probe);
+  await reader.finish([search]);
+  const { position } = search;
   expect(position === undefined ? undefined : hex(position.node.key(position.index))).toBe(
     hex(expected),
   );
