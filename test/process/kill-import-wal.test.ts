@@ -24,10 +24,13 @@ import {
   writeSk15Base,
 } from '../support/ingested-timelines.ts';
 import { type Running, startNode } from '../support/programs.ts';
+import { HAS_ALL_ROUNDS } from '../support/rounds.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
-const KILLS = Math.ceil(Number(process.env['LAYERFILE_KILL_ROUNDS'] ?? 30) / 10);
+const KILLS = Math.ceil(
+  Number(process.env['LAYERFILE_KILL_ROUNDS'] ?? (HAS_ALL_ROUNDS ? 30 : 20)) / 10,
+);
 const SEED = Number(process.env['LAYERFILE_KILL_SEED'] ?? Date.now() % 1_000_000);
 
 /** Kills of one timeline, before the run that ends. */

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type Choose, seededChoices } from '../../src/testing/choices.ts';
 import { bundledProgram, type Running, startProgram } from '../support/programs.ts';
+import { HAS_ALL_ROUNDS } from '../support/rounds.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import {
   checkDirectory,
@@ -25,7 +26,7 @@ import {
 import type { ProcessInput } from './programs/writer.ts';
 import type { WriterMessage } from './writing.ts';
 
-const ROUNDS = Number(process.env['LAYERFILE_KILL_ROUNDS'] ?? 30);
+const ROUNDS = Number(process.env['LAYERFILE_KILL_ROUNDS'] ?? (HAS_ALL_ROUNDS ? 30 : 12));
 const SEED = Number(process.env['LAYERFILE_KILL_SEED'] ?? Date.now() % 1_000_000);
 
 /** Rounds go on until layers and leftovers were seen often enough to show something, at most so often. */

@@ -8,9 +8,10 @@ import { removeLeftovers } from '../../src/write-once/leftovers.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';
 import { leftoverName, ownerThat } from '../support/leftovers.ts';
 import { bundledProgram, startProgram } from '../support/programs.ts';
+import { rounds } from '../support/rounds.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-const ROUNDS = 12;
+const ROUNDS = rounds(12);
 /** If no kill before came in the middle of an overwrite. */
 const MOST_ROUNDS = 60;
 const WHOLE = /^([A-Z]\d+:)\1{2999}$/;

@@ -12,6 +12,7 @@ import { seededChoices } from '../../src/testing/choices.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';
 import { CAN_LIST_DESCRIPTORS, openBelow } from '../support/open-descriptors.ts';
 import { bundledProgram } from '../support/programs.ts';
+import { rounds } from '../support/rounds.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import {
   checkDirectory,
@@ -25,7 +26,7 @@ import {
 import type { OverwritingThreadInput } from './programs/overwriting-thread.ts';
 import type { WriterInput, WriterMessage } from './writing.ts';
 
-const ROUNDS = 12;
+const ROUNDS = rounds(12);
 /** If no end before came at a time at which it shows something. */
 const MOST_ROUNDS = 60;
 

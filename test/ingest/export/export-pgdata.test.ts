@@ -1,6 +1,17 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import type { StorageError } from '../../../src/errors.ts';
 import {
   type ExportPgdataOptions,
@@ -84,6 +95,26 @@ async function importOf(
   });
   return bucket;
 }
+
+/** What `clusterOf()` becomes, imported once: a copy of it, which the test may change. */
+async function importedBucket(): Promise<string> {
+  imported ??= await keptBucket();
+  const bucket = join(temporaryDirectory(), 'bucket');
+  cpSync(imported, bucket, { recursive: true });
+  return bucket;
+}
+
+let imported: string | undefined;
+
+async function keptBucket(): Promise<string> {
+  const kept = mkdtempSync(join(tmpdir(), 'layerfile-imported-'));
+  cpSync(await importOf(clusterOf()), kept, { recursive: true });
+  return kept;
+}
+
+afterAll(() => {
+  if (imported !== undefined) rmSync(imported, { recursive: true, force: true });
+});
 
 async function exportOf(bucket: string, options: Partial<ExportPgdataOptions> = {}) {
   const directory = join(temporaryDirectory(), 'out');
@@ -173,13 +204,13 @@ describe('a cluster that was imported and is exported', () => {
   });
 
   test('a cluster that was imported and is exported can be imported again', async () => {
-    const { directory } = await exportOf(await importOf(clusterOf()));
+    const { directory } = await exportOf(await importedBucket());
     const { directory: again } = await exportOf(await importOf(directory));
     expect(filesBelow(again)).toEqual(filesBelow(directory));
   });
 
   test('a cluster that was imported and is exported is closed to other users, and has the directories of a server', async () => {
-    const { directory } = await exportOf(await importOf(clusterOf()));
+    const { directory } = await exportOf(await importedBucket());
     expect(statSync(directory).mode & 0o777).toBe(0o700);
     expect(statSync(join(directory, 'base/5/16384')).mode & 0o777).toBe(0o600);
     for (const name of ['pg_notify', 'pg_wal/archive_status', 'pg_wal/summaries', 'pg_subtrans']) {
@@ -223,7 +254,7 @@ const origin = {
 
 describe('where a server begins', () => {
   test('pg_control and the WAL have the same shutdown checkpoint at the LSN', async () => {
-    const { directory } = await exportOf(await importOf(clusterOf()));
+    const { directory } = await exportOf(await importedBucket());
     const bytes = readFileSync(join(directory, 'global/pg_control'));
     const control = decodeControlFile(bytes);
     expect(control).toMatchObject({
@@ -242,7 +273,7 @@ describe('where a server begins', () => {
   });
 
   test('the checkpoint is that of the timeline, without what only a server has', async () => {
-    const bucket = await importOf(clusterOf());
+    const bucket = await importedBucket();
     const checkpoint = new Uint8Array(88).fill(0x11);
     new DataView(checkpoint.buffer).setUint32(8, 1, true);
     await addValues(bucket, LSN + 0x100n, [
@@ -257,7 +288,7 @@ describe('where a server begins', () => {
   });
 
   test('a data directory of a compute has no record, but signals, and the LSN as the start of recovery', async () => {
-    const bucket = await importOf(clusterOf());
+    const bucket = await importedBucket();
     await addValues(bucket, LSN + 0x100n, [origin]);
     const { directory } = await exportOf(bucket, { server: 'neon' });
     const control = decodeControlFile(readFileSync(join(directory, 'global/pg_control')));
@@ -279,7 +310,7 @@ describe('pages that cannot be made', () => {
   }));
 
   async function timelineWithRecords(): Promise<string> {
-    const bucket = await importOf(clusterOf());
+    const bucket = await importedBucket();
     await addValues(bucket, LSN + 0x100n, values);
     return bucket;
   }
@@ -321,7 +352,7 @@ describe('pages that cannot be made', () => {
 
   /** A timeline in which the relation has that many pages, of which the first seven have a value. */
   async function timelineWithSize(blockCount: number): Promise<string> {
-    const bucket = await importOf(clusterOf());
+    const bucket = await importedBucket();
     const bytes = encodeRelationSize(blockCount);
     await addValues(bucket, LSN + 0x100n, [
       { key: relationSizeKey(RELATION), value: { type: 'image', bytes } },
@@ -442,7 +473,7 @@ describe('pages that cannot be made', () => {
   });
 
   test('pages of an SLRU segment that is longer than any cannot be made: its size is refused', async () => {
-    const bucket = await importOf(clusterOf());
+    const bucket = await importedBucket();
     const key = slruSizeKey({ slru: 'clog', segno: 0 });
     for (const [index, count] of [33, 32].entries()) {
       const bytes = encodeRelationSize(count);
@@ -499,7 +530,7 @@ describe('prepared transactions and auxiliary files', () => {
   ];
 
   test('a prepared transaction from WAL gets its checksum', async () => {
-    const bucket = await importOf(clusterOf());
+    const bucket = await importedBucket();
     const file = twophaseFile('from WAL');
     const directory = Buffer.alloc(16);
     directory.writeBigUInt64BE(1n);
@@ -515,7 +546,7 @@ describe('prepared transactions and auxiliary files', () => {
   });
 
   test('a server gets statistics and origins, but no slots, and no path leads out', async () => {
-    const bucket = await importOf(clusterOf());
+    const bucket = await importedBucket();
     await addValues(bucket, LSN + 0x100n, [aux(PATHS), origin]);
     const { directory, exported } = await exportOf(bucket);
     expect(readdirSync(join(directory, 'pg_stat'))).toEqual(['pgstat.stat']);
@@ -529,7 +560,7 @@ describe('prepared transactions and auxiliary files', () => {
   });
 
   test('a compute gets the slots, too, and the lowest LSN that they need', async () => {
-    const bucket = await importOf(clusterOf());
+    const bucket = await importedBucket();
     await addValues(bucket, LSN + 0x100n, [aux(PATHS)]);
     const { directory, exported } = await exportOf(bucket, { server: 'neon' });
     expect(readdirSync(join(directory, 'pg_replslot/slot'))).toEqual(['state']);
@@ -542,7 +573,7 @@ describe('prepared transactions and auxiliary files', () => {
 
 describe('what is refused, with nothing written', () => {
   test('an LSN after the last one, or before the first', async () => {
-    const bucket = await importOf(clusterOf());
+    const bucket = await importedBucket();
     const { error } = await refusalOf(bucket, { lsn: LSN + 1n });
     expect(error).toMatchObject({
       code: 'out-of-range',
@@ -563,7 +594,7 @@ describe('what is refused, with nothing written', () => {
   });
 
   test('a directory that is not empty, a file, and a missing parent', async () => {
-    const bucket = await importOf(clusterOf());
+    const bucket = await importedBucket();
     const parent = temporaryDirectory();
     mkdirSync(join(parent, 'full'));
     writeFileSync(join(parent, 'full', 'file'), 'mine');
@@ -582,7 +613,7 @@ describe('what is refused, with nothing written', () => {
   });
 
   test('an empty directory is accepted', async () => {
-    const bucket = await importOf(clusterOf());
+    const bucket = await importedBucket();
     const directory = join(temporaryDirectory(), 'empty');
     mkdirSync(directory);
     await exportOf(bucket, { directory: `${directory}/` });
@@ -590,7 +621,7 @@ describe('what is refused, with nothing written', () => {
   });
 
   test('an export that is aborted', async () => {
-    const bucket = await importOf(clusterOf());
+    const bucket = await importedBucket();
     const stop = new AbortController();
     const { error } = await refusalOf(bucket, {
       signal: stop.signal,

@@ -9,6 +9,7 @@ import { DiskBtreeReader } from '../../../src/layers/disk-btree/reader.ts';
 import { seededChoices } from '../../../src/testing/choices.ts';
 import { decodedNode } from '../../support/index-nodes.ts';
 import { randomKeys } from '../../support/random-keys.ts';
+import { rounds } from '../../support/rounds.ts';
 
 const KEY_SIZE = 255;
 const BLOCK = 8192;
@@ -24,7 +25,7 @@ it('the index has three levels', () => {
 describe('a bit that is wrong', () => {
   it('a bit that is wrong in the key of an entry costs that entry and at most one more', async () => {
     const lastLeaf = NODES.findLast(({ level }) => level === 0);
-    for (const [node, choose] of samples(0, 30)) {
+    for (const [node, choose] of samples(0, rounds(30))) {
       // The last key of all has nothing above it to be compared with.
       if (node === lastLeaf) continue;
       const at = 5 + node.prefixLength + choose(node.entryCount * node.suffixLength);
@@ -33,21 +34,21 @@ describe('a bit that is wrong', () => {
   });
 
   it('a bit that is wrong in the value of an entry costs that entry alone', async () => {
-    for (const [node, choose] of samples(0, 30)) {
+    for (const [node, choose] of samples(0, rounds(30))) {
       const at = node.usedSize - 5 * (1 + choose(node.entryCount));
       expect(await lostBy(node.block, at, choose(8))).toBeLessThanOrEqual(1);
     }
   });
 
   it('a bit that is wrong in the number or key of a child costs at most what that child holds', async () => {
-    for (const [node, choose] of samples(1, 30)) {
+    for (const [node, choose] of samples(1, rounds(30))) {
       const at = 5 + choose(node.usedSize - 5);
       expect(await lostBy(node.block, at, choose(8))).toBeLessThanOrEqual(LARGEST_LEAF);
     }
   });
 
   it('a bit that is wrong in the head of a leaf costs at most that leaf', async () => {
-    for (const [node, choose] of samples(0, 30)) {
+    for (const [node, choose] of samples(0, rounds(30))) {
       const at = choose(5 + node.prefixLength);
       expect(await lostBy(node.block, at, choose(8))).toBeLessThanOrEqual(LARGEST_LEAF);
     }
