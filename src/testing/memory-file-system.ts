@@ -9,7 +9,7 @@
  * Asynchronous operations take effect one turn after the call, so that bytes that change before the
  * promise settles are written changed, as on a real system.
  */
-import { checkBytes, checkCallable, checkText } from '../check-options.ts';
+import { checkBytes, checkCallable, checkFunction, checkText } from '../check-options.ts';
 import type {
   DirectoryEntry,
   FileStat,
@@ -347,6 +347,7 @@ export class MemoryFileSystem implements FileSystem {
   #count(operation: Omit<FileSystemOperation, 'index'>): FaultAction {
     checkText('path', operation.path);
     if (operation.target !== undefined) checkText('target', operation.target);
+    checkFunction('intercept', this.intercept);
     const index = this.#operationCount;
     this.#operationCount += 1;
     try {

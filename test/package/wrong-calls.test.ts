@@ -1,8 +1,6 @@
 /** Every public method of every class, with one wrong part of right arguments, as plain JavaScript can pass them. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
 import * as blobWriter from '../../src/entry/blob-writer.ts';
 import * as ingest from '../../src/entry/ingest.ts';
 import * as layers from '../../src/entry/layers.ts';
@@ -26,9 +24,6 @@ import { goldenLayers } from '../support/golden.ts';
 import { type Case, faultsOf, onMethod, thrownBy } from '../support/wrong-parts.ts';
 
 const REPORTS = new URL('../../etc/', import.meta.url);
-
-const directory = mkdtempSync(join(tmpdir(), 'layerfile-wrong-calls-'));
-afterAll(() => rmSync(directory, { recursive: true }));
 
 const [delta, image] = ['delta', 'image'].map((kind) =>
   goldenLayers().find(

@@ -635,6 +635,11 @@ const INVALID: [string, string, () => unknown][] = [
     () => misused(testing, 'replayCrash', Object.create(testing.MemoryFileSystem.prototype), []),
   ],
   [
+    'an assigned intercept that is not a function',
+    'intercept',
+    () => Reflect.apply(disk().open, Object.assign(disk(), { intercept: 5 }), ['/f', WRITABLE]),
+  ],
+  [
     'a region that no header can have',
     'region',
     () => misused(objectStore, 's3Store', { bucket: 'b', region: 'x\0' }),
