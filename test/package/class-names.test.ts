@@ -14,6 +14,9 @@ const ENTRIES = [
   'object-store',
   'testing',
   'timeline',
+  'wal',
+  'ingest',
+  'reshape',
 ];
 
 describe.each(ENTRIES)('the built entry %s', (entry) => {
