@@ -248,9 +248,9 @@ describe('a lookup in a changed index whose nodes have prefixes', () => {
           }
         }
       }),
-      { numRuns: rounds(60) },
+      { numRuns: 60 },
     );
-    expect(found).toBeGreaterThan(300);
+    expect(found).toBeGreaterThan(1000);
   });
 });
 
