@@ -13,7 +13,6 @@ import type { LeafSlice } from '../../../src/layers/disk-btree/walk.ts';
 import { seededChoices } from '../../../src/testing/choices.ts';
 import { drain, hex } from '../../support/layers.ts';
 import { randomKeys } from '../../support/random-keys.ts';
-import { rounds } from '../../support/rounds.ts';
 
 /** Block numbers of the index are relative to this one. */
 const START_BLOCK = 3;
@@ -44,7 +43,7 @@ describe('an index', () => {
           }
         },
       ),
-      { numRuns: rounds(20) },
+      { numRuns: 40 },
     );
   });
 
