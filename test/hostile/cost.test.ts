@@ -1,9 +1,9 @@
 /**
  * What files of at most 64 KiB cost, with the limit of a blob at 1 MiB: each raises the resident
  * memory of a process by at most 16 MiB more than a valid file of its kind does, and takes at most
- * 100 ms of processor time. Each kind has two processes of its own, one after the other: for memory,
- * and for processor time. Beside another process, processor time grows by a fifth: the limit is twice what the
- * costliest file takes alone.
+ * 100 ms of processor time, or as much more as a slow processor needs for a fixed task. Each kind has two processes
+ * of its own, one after the other: for memory, and for processor time. Beside another process, processor time grows by
+ * a fifth: the limit is twice what the costliest file takes alone.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

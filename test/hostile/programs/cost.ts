@@ -1,7 +1,8 @@
 /**
  * Reads the files of a directory in every way that fits them, one after the other, with the limit
  * of a blob at 1 MiB. Prints as JSON what each cost at the least: MiB by which the resident memory
- * rose above what it was before, or milliseconds of the processor.
+ * rose above what it was before, or milliseconds of the processor, on a processor on which a fixed task takes
+ * `TASK_MS`: a slower one is not a cost of the file.
  *
  * Requires, for memory: Linux; node --expose-gc --max-semi-space-size=1, so that what is garbage is
  * counted as little as it can be, whenever the collector runs of its own. Values that a scan hands
@@ -44,6 +45,9 @@ const VALID_ROUNDS = 4;
 /** Bytes of values that were returned. */
 const COLLECTED = 4 * 1024 * 1024;
 
+/** Of the fixed task, on the machine of the figures in docs/durability.md. */
+const TASK_MS = 8;
+
 type Read = (path: string) => Promise<unknown>;
 
 const WAYS: Readonly<Record<CostlyKind, Readonly<Record<string, Read>>>> = {
@@ -78,7 +82,11 @@ const WAYS: Readonly<Record<CostlyKind, Readonly<Record<string, Read>>>> = {
 const { directory, validDirectory, kind, what, rounds, maximum }: Input = JSON.parse(
   process.argv[2] ?? '{}',
 );
-const measure = what === 'memory' ? risenMib : cpuMs;
+const slowness = what === 'memory' ? 1 : Math.max(1, (await taskMs()) / TASK_MS);
+const measure =
+  what === 'memory'
+    ? risenMib
+    : async (read: () => Promise<unknown>) => (await cpuMs(read)) / slowness;
 for (let round = 0; round < WARM_UP_ROUNDS; round += 1) {
   for (const path of filesOf(validDirectory)) {
     for (const read of Object.values(WAYS[kind])) await survived(() => read(path));
@@ -141,6 +149,20 @@ async function risenMib(read: () => Promise<unknown>): Promise<number> {
 function peakMib(): number {
   const status = readFileSync('/proc/self/status', 'utf8');
   return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1]) / 1024;
+}
+
+/** What the fixed task takes at the least: text is made, parsed and sorted. */
+async function taskMs(): Promise<number> {
+  let least = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < 12; round += 1) {
+    const task = async () => {
+      const texts = Array.from({ length: 20_000 }, (_, at) => `item ${(at * 7919) % 20_000}`);
+      const parsed: string[] = JSON.parse(JSON.stringify(texts));
+      return parsed.sort().join();
+    };
+    least = Math.min(least, await cpuMs(task));
+  }
+  return least;
 }
 
 /** The threads of the collector included. */
