@@ -10,13 +10,13 @@
  * Source: Neon pageserver/src/tenant/storage_layer/batch_split_writer.rs.
  */
 import { checkContent } from '../blob-writer/blob-format.ts';
-import { checkCount, checkOptions, type KnownOptions } from '../check-options.ts';
+import { checkCount, checkObject, checkOptions, type KnownOptions } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import type { DeltaWriteOptions } from '../layers/delta-layer/writer.ts';
 import { checkKey, compareKeys, formatKey, type Key, nextKey } from '../layers/key.ts';
 import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
 import { WRITE_OPTIONS } from '../layers/layer-file/layer-writer.ts';
-import { checkLsn, formatLsn, type Lsn } from '../layers/lsn.ts';
+import { checkLsn, checkLsnRange, formatLsn, type Lsn } from '../layers/lsn.ts';
 import { encodeValue, type Value, valueWillInit } from '../layers/value-format.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
 import { DeltaPieces } from './delta-pieces.ts';
@@ -61,11 +61,16 @@ export class SplitDeltaWriter {
   #lastLsn: Lsn = 0n;
   #state: 'open' | 'finished' | 'abandoned' = 'open';
 
-  /** @throws `invalid-input` for a target size that is not valid; others surface with the first put. */
+  /**
+   * @throws `invalid-input` and `out-of-range` for a target size or an LSN range that is not valid; other options are
+   * checked with the first put.
+   */
   constructor(options: SplitDeltaOptions) {
     checkOptions(options, OPTIONS);
     const { targetSize = DEFAULT_TARGET_SIZE, onLayer, ...pieces } = options;
     checkCount('targetSize', targetSize, { from: 1 });
+    checkObject('lsnRange', options.lsnRange);
+    checkLsnRange(options.lsnRange);
     this.#options = options;
     this.#limit = targetSize - 1;
     this.#pieces = new DeltaPieces({ onLayer, ...pieces });

@@ -329,10 +329,22 @@ const CASES: Case[] = [
   onMethod('BufferedWriter', bufferedWriter, 'finish', { kind: 'zero-pad', multiple: 8 }, page),
   onFunction(
     'new SplitDeltaWriter',
-    (options: reshape.SplitDeltaOptions) => {
-      new reshape.SplitDeltaWriter(options);
+    async (options: reshape.SplitDeltaOptions) => {
+      await using writer = new reshape.SplitDeltaWriter(options);
+      await writer.put(key, 0x1010n, { type: 'image', bytes: page });
     },
-    { ...ids, lsnRange, directory, targetSize: 9, onLayer: () => {} },
+    { ...ids, directory: '/', openFiles: openFiles(), lsnRange, targetSize: 9, onLayer: () => {} },
+  ),
+  onFunction(
+    'new SplitImageWriter',
+    async (options: reshape.SplitImageOptions) => {
+      await using writer = new reshape.SplitImageWriter(options);
+      await writer.put(key, page);
+    },
+    {
+      ...{ ...ids, directory: '/', openFiles: openFiles(), keyRange, lsn: 0x1010n, targetSize: 9 },
+      ...{ onLayer: () => {}, compression: { kind: 'zstd', level: 1 } },
+    },
   ),
   onFunction('isLayerOk', timeline.isLayerOk, { state: 'ok', findings: [{ severity: 'error' }] }),
   onFunction('fitsPageserver', layers.fitsPageserver, key, 0),
