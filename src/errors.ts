@@ -118,27 +118,27 @@ export class StorageError extends Error {
   /**
    * Creates an error. Your own sources and file systems throw it to report failures.
    *
-   * @param unbounded - What is wrong, and where; long texts are shortened.
+   * @param details - What is wrong, and where; long texts are shortened.
    * @throws `invalid-input` for a code that does not exist, and for details of another type.
    */
-  constructor(code: StorageErrorCode, unbounded: StorageErrorDetails) {
+  constructor(code: StorageErrorCode, details: StorageErrorDetails) {
     checkCode(code);
-    checkDetails(unbounded);
-    const details = boundedDetails(unbounded);
+    checkDetails(details);
+    const bounded = boundedDetails(details);
     super(
-      formatMessage(details),
-      details.cause === undefined ? undefined : { cause: details.cause },
+      formatMessage(bounded),
+      bounded.cause === undefined ? undefined : { cause: bounded.cause },
     );
     this.code = code;
-    this.path = details.path;
-    this.offset = details.offset;
-    this.expected = details.expected;
-    this.actual = details.actual;
-    this.key = details.key;
-    this.lsn = details.lsn;
-    this.errno = details.errno;
-    this.outcome = details.outcome;
-    this.#details = details;
+    this.path = bounded.path;
+    this.offset = bounded.offset;
+    this.expected = bounded.expected;
+    this.actual = bounded.actual;
+    this.key = bounded.key;
+    this.lsn = bounded.lsn;
+    this.errno = bounded.errno;
+    this.outcome = bounded.outcome;
+    this.#details = bounded;
   }
 
   /** @internal All but the cause, to be sent to another thread. */
