@@ -36,7 +36,7 @@ async function placeWithBase(): Promise<Place> {
 /** As JSON, from `root/base` and `root/wal` into `root/out`. */
 async function importWal(root: string, end: string, ...flags: string[]) {
   const inputs = ['--base', `${root}/base`, '--wal', `${root}/wal`, '--out', `${root}/out`];
-  const size = ['--checkpoint-distance', '192KiB'];
+  const size = ['--checkpoint-distance', '64KiB'];
   return runCli(['import', 'wal', ...inputs, '--end', end, ...size, '--json', ...flags]);
 }
 
@@ -99,7 +99,7 @@ describe('L0s in S3', () => {
   }
 
   function compact(source: string, out: string, options: RunOptions = {}, ...flags: string[]) {
-    const size = ['--threshold', '3', '--checkpoint-distance', '192KiB'];
+    const size = ['--threshold', '3', '--checkpoint-distance', '64KiB'];
     return runCli(['compact', `${source}/`, '--out', out, ...size, '--json', ...flags], options);
   }
 
@@ -131,7 +131,8 @@ describe('L0s in S3', () => {
     const { url } = await placeWithLevel0();
     const compacting = [1, 2].map(() => compact(`${url}/out`, `${url}/both`));
     const results = await Promise.all(compacting);
-    expect(results.map(({ status }) => status).sort()).toEqual([0, 1]);
+    const statuses = results.map(({ status }) => status).sort();
+    expect(statuses, results.map(({ stderr }) => stderr).join('')).toEqual([0, 1]);
     const loser = results.find(({ status }) => status === 1);
     expect(loser && parseError(loser)).toMatchObject({ code: 'exists' });
     await expectChecked(`${url}/both`);
